@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "core/matrix.hpp"
+
+namespace moray {
+
+/// The three products of a Linear y = x wᵀ with weights w (out, in), docs/numerics.md section 2.
+enum class GemmForm {
+  nt,  ///< forward:         c (m, n)  = a (m, k) b (n, k)ᵀ
+  nn,  ///< input gradient:  c (m, n)  = a (m, k) b (k, n)
+  tn,  ///< weight gradient: c (m, n) += a (k, m)ᵀ b (k, n), the chain starts from c
+};
+
+/// One product. Leading dimensions are row strides in elements. c overlaps neither a nor b.
+template <class Real>
+struct GemmTask {
+  const Real* a = nullptr;
+  std::int64_t lda = 0;
+  const Real* b = nullptr;
+  std::int64_t ldb = 0;
+  Real* c = nullptr;
+  std::int64_t ldc = 0;
+  std::int64_t m = 0;
+  std::int64_t n = 0;
+  std::int64_t k = 0;
+};
+
+/// Runs independent products (one dense Linear, the experts of a layer, the lanes of a gradient)
+/// as one launch.
+///
+/// Bits: each element of c is the chain c = fma(a_k, b_k, c) over increasing k, from +0 (forms nt,
+/// nn) or from c (form tn), returned as c + 0 so that it is never -0. m = 0 or n = 0 is allowed;
+/// k = 0 writes +0 (nt, nn) or leaves c (tn). Tasks must not write the same element.
+/// Does not fence; `tasks` may be freed on return.
+template <class Real>
+void gemm(const ExecSpace& exec, GemmForm form, std::span<const GemmTask<Real>> tasks);
+
+/// c = a bᵀ, c = a b and c += aᵀ b for one product of Matrix arguments.
+template <class Real>
+void gemm(const ExecSpace& exec, GemmForm form, Matrix<const Real> a, Matrix<const Real> b,
+          Matrix<Real> c);
+
+}  // namespace moray

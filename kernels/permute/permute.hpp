@@ -1,0 +1,21 @@
+#pragma once
+
+#include "core/matrix.hpp"
+
+namespace moray {
+
+/// out (R, W) row r = in row source[r].
+template <class Real>
+void gather_rows(const ExecSpace& exec, Matrix<const Real> in, Vector<const std::int32_t> source,
+                 Matrix<Real> out);
+
+/// The sum of a token's expert rows along the tree of halving [0, E), docs/numerics.md section 3:
+/// [lo, hi) splits at lo + ceil((hi - lo) / 2); absent children are skipped.
+/// rows (R, W); selected (T, K) in increasing expert index; row_of (T, K) the row of each choice.
+/// out (T, W) is overwritten. This is combine, and the backward of dispatch.
+template <class Real>
+void tree_combine(const ExecSpace& exec, std::int64_t experts, Matrix<const Real> rows,
+                  Matrix<const std::int32_t> selected, Matrix<const std::int32_t> row_of,
+                  Matrix<Real> out);
+
+}  // namespace moray

@@ -1,0 +1,45 @@
+#include "core/arena.hpp"
+
+#include "core/error.hpp"
+
+namespace moray {
+namespace {
+constexpr std::int64_t kAlignment = 64;
+}
+
+std::int64_t Arena::checked_product(std::int64_t a, std::int64_t b) {
+  std::int64_t product = 0;
+  if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &product)) {
+    fail(ExitCode::usage, "a buffer of {} x {} elements does not fit 64-bit sizes", a, b);
+  }
+  return product;
+}
+
+std::byte* Arena::take(Memory memory, std::int64_t count, std::size_t element) {
+  Pool& pool = pools_[static_cast<std::size_t>(memory)];
+  const std::int64_t bytes = checked_product(count, static_cast<std::int64_t>(element));
+  const std::int64_t begin = pool.used;
+  pool.used += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  if (!reserved_) return nullptr;
+  MORAY_REQUIRE(pool.used + kAlignment <= static_cast<std::int64_t>(pool.storage.extent(0)));
+  const auto address = reinterpret_cast<std::uintptr_t>(pool.storage.data());
+  const std::uintptr_t skip = (kAlignment - address % kAlignment) % kAlignment;
+  return pool.storage.data() + skip + begin;
+}
+
+void Arena::reserve(const Arena& plan) {
+  MORAY_REQUIRE(!reserved_ && total_bytes() == 0);
+  for (std::size_t i = 0; i < pools_.size(); ++i) {
+    const auto size = static_cast<std::size_t>(plan.pools_[i].used + 2 * kAlignment);
+    pools_[i].storage = View1<std::byte>("moray::arena::" + std::string(kMemoryNames[i]), size);
+  }
+  reserved_ = true;
+}
+
+std::int64_t Arena::total_bytes() const {
+  std::int64_t total = 0;
+  for (const Pool& pool : pools_) total += pool.used;
+  return total;
+}
+
+}  // namespace moray
