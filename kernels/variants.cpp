@@ -1,0 +1,145 @@
+#include "kernels/variants.hpp"
+
+#include <array>
+
+#include "core/error.hpp"
+#include "core/kokkos.hpp"
+
+namespace moray {
+namespace {
+
+constexpr std::size_t kOps = 7;
+
+/// Ops whose host micro-kernels are written: their files are compiled once per instruction set
+/// (cmake/MorayKernels.cmake). The others run their portable version.
+constexpr bool has_host_kernel(Op op) {
+  switch (op) {
+    case Op::gemm:
+    case Op::attention:
+    case Op::rmsnorm:
+    case Op::swiglu:
+    case Op::cross_entropy:
+    case Op::adamw:
+    case Op::elementwise:
+      return false;
+  }
+  return false;
+}
+
+/// What -march=x86-64-v3 lets the compiler use, as far as it concerns float kernels.
+bool processor_runs_v3() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+#else
+  return false;
+#endif
+}
+
+bool processor_runs_v4() {
+#if defined(__x86_64__)
+  return processor_runs_v3() && __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#else
+  return false;
+#endif
+}
+
+std::vector<Variant> find_variants(Op op) {
+  std::vector<Variant> found;
+  if (kHostBackend && has_host_kernel(op)) {
+#if defined(MORAY_HAVE_HOST_v4)
+    if (processor_runs_v4()) found.push_back(Variant::host_v4);
+#endif
+#if defined(MORAY_HAVE_HOST_v3)
+    if (processor_runs_v3()) found.push_back(Variant::host_v3);
+#endif
+#if defined(MORAY_HAVE_HOST_generic)
+    found.push_back(Variant::host_generic);
+#endif
+  }
+  found.push_back(Variant::portable);
+  return found;
+}
+
+struct Choice {
+  std::vector<Variant> available;
+  Variant selected = Variant::portable;
+};
+
+/// The choices of the process, found once: launches only read them.
+std::array<Choice, kOps>& choices() {
+  static std::array<Choice, kOps> table = [] {
+    std::array<Choice, kOps> fresh;
+    for (std::size_t i = 0; i < kOps; ++i) {
+      fresh[i].available = find_variants(static_cast<Op>(i));
+      fresh[i].selected = fresh[i].available.front();
+    }
+    return fresh;
+  }();
+  return table;
+}
+
+Choice& choice(Op op) {
+  return choices()[static_cast<std::size_t>(op)];
+}
+
+}  // namespace
+
+std::string_view variant_name(Variant variant) {
+  switch (variant) {
+    case Variant::portable:
+      return "portable";
+    case Variant::host_generic:
+      return "host_generic";
+    case Variant::host_v3:
+      return "host_v3";
+    case Variant::host_v4:
+      return "host_v4";
+    case Variant::blas:
+      return "blas";
+    case Variant::onednn:
+      return "onednn";
+  }
+  return "unknown";
+}
+
+bool is_exact(Variant variant) {
+  return variant != Variant::blas && variant != Variant::onednn;
+}
+
+std::string_view op_name(Op op) {
+  constexpr std::array<std::string_view, kOps> names = {
+      "gemm", "attention", "rmsnorm", "swiglu", "cross_entropy", "adamw", "elementwise"};
+  return names[static_cast<std::size_t>(op)];
+}
+
+std::vector<Variant> available_variants(Op op) {
+  return choice(op).available;
+}
+
+Variant selected_variant(Op op) {
+  return choice(op).selected;
+}
+
+void force_variant(Op op, Variant variant) {
+  std::string names;
+  for (const Variant have : choice(op).available) {
+    if (have == variant) {
+      choice(op).selected = variant;
+      return;
+    }
+    names += names.empty() ? "" : ", ";
+    names += variant_name(have);
+  }
+  fail(ExitCode::usage, "kernels.{}: this build or processor has no variant '{}'; it has {}",
+       op_name(op), variant_name(variant), names);
+}
+
+void reset_variants() {
+  for (Choice& each : choices()) each.selected = each.available.front();
+}
+
+}  // namespace moray

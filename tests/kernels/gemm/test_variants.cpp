@@ -1,0 +1,34 @@
+#include <algorithm>
+
+#include "catch.hpp"
+#include "core/error.hpp"
+#include "kernels/variants.hpp"
+
+using namespace moray;
+
+TEST_CASE("the portable variant is always there and the default is exact", "[variants]") {
+  for (int i = 0; i < 7; ++i) {
+    const Op op = static_cast<Op>(i);
+    const auto have = available_variants(op);
+    INFO(op_name(op));
+    CHECK(std::count(have.begin(), have.end(), Variant::portable) == 1);
+    CHECK(is_exact(selected_variant(op)));
+    CHECK(selected_variant(op) == have.front());
+    for (const Variant variant : have) {
+      force_variant(op, variant);
+      CHECK(selected_variant(op) == variant);
+    }
+  }
+  reset_variants();
+  CHECK(is_exact(selected_variant(Op::gemm)));
+}
+
+TEST_CASE("forcing a variant that is not there names those that are", "[variants]") {
+  try {
+    force_variant(Op::adamw, Variant::onednn);
+    FAIL("an AdamW by oneDNN was accepted");
+  } catch (const Error& error) {
+    CHECK(error.code() == ExitCode::usage);
+    CHECK(std::string(error.what()).find("portable") != std::string::npos);
+  }
+}
