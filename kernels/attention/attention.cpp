@@ -1,0 +1,66 @@
+#include "kernels/attention/attention.hpp"
+
+#include "core/error.hpp"
+#include "kernels/attention/attention_portable.hpp"
+
+namespace moray {
+namespace {
+
+template <class T>
+void require_extents(const Matrix<T>& x, std::int64_t rows, std::int64_t cols) {
+  MORAY_REQUIRE(x.rows == rows && x.cols == cols && x.stride >= cols);
+}
+
+}  // namespace
+
+template <class Real>
+std::int64_t attention_workspace(const AttentionShape& shape) {
+  return portable::attention_workspace<Real>(shape);
+}
+
+template <class Real>
+void attention_forward(const ExecSpace& exec, const AttentionShape& shape, Matrix<const Real> q,
+                       Matrix<const Real> kv, Matrix<const Real> k_pe, Vector<std::byte> workspace,
+                       Matrix<Real> m, Matrix<Real> l, Matrix<Real> o) {
+  const std::int64_t tokens = shape.sequences * shape.rows;
+  require_extents(q, tokens, shape.heads * (shape.nope + shape.rope));
+  require_extents(kv, tokens, shape.heads * (shape.nope + shape.value));
+  require_extents(k_pe, tokens, shape.rope);
+  require_extents(m, tokens, shape.heads);
+  require_extents(l, tokens, shape.heads);
+  require_extents(o, tokens, shape.heads * shape.value);
+  MORAY_REQUIRE(workspace.size >= attention_workspace<Real>(shape));
+  portable::attention_forward<Real>(exec, shape, q, kv, k_pe, m, l, o);
+}
+
+template <class Real>
+void attention_backward(const ExecSpace& exec, const AttentionShape& shape, Real scale,
+                        Matrix<const Real> dout, Matrix<const Real> o, Matrix<const Real> q,
+                        Matrix<const Real> kv, Matrix<const Real> k_pe, Matrix<const Real> m,
+                        Matrix<const Real> l, Vector<std::byte> workspace, Matrix<Real> dq,
+                        Matrix<Real> dkv, Matrix<Real> dk_pe) {
+  const std::int64_t tokens = shape.sequences * shape.rows;
+  require_extents(dout, tokens, shape.heads * shape.value);
+  require_extents(o, tokens, shape.heads * shape.value);
+  require_extents(dq, tokens, shape.heads * (shape.nope + shape.rope));
+  require_extents(dkv, tokens, shape.heads * (shape.nope + shape.value));
+  require_extents(dk_pe, tokens, shape.rope);
+  MORAY_REQUIRE(workspace.size >= attention_workspace<Real>(shape));
+  portable::attention_backward<Real>(exec, shape, scale, dout, o, q, kv, k_pe, m, l, workspace, dq,
+                                     dkv, dk_pe);
+}
+
+#define MORAY_INSTANTIATE(Real)                                                                \
+  template std::int64_t attention_workspace<Real>(const AttentionShape&);                      \
+  template void attention_forward(const ExecSpace&, const AttentionShape&, Matrix<const Real>, \
+                                  Matrix<const Real>, Matrix<const Real>, Vector<std::byte>,   \
+                                  Matrix<Real>, Matrix<Real>, Matrix<Real>);                   \
+  template void attention_backward(                                                            \
+      const ExecSpace&, const AttentionShape&, Real, Matrix<const Real>, Matrix<const Real>,   \
+      Matrix<const Real>, Matrix<const Real>, Matrix<const Real>, Matrix<const Real>,          \
+      Matrix<const Real>, Vector<std::byte>, Matrix<Real>, Matrix<Real>, Matrix<Real>);
+MORAY_INSTANTIATE(float)
+MORAY_INSTANTIATE(double)
+#undef MORAY_INSTANTIATE
+
+}  // namespace moray
