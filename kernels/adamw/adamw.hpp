@@ -32,7 +32,8 @@ struct AdamwStep {
 /// g = k G; m = fma(b1, m, (1-b1) g); v = fma(b2, v, ((1-b2) g) g);
 /// w = fma(-lr, (m a1) / (sqrt(v a2) + eps), w decay), w itself where decay is 1.
 /// |g| < 2^-54, |m| < 2^-100 and v < 2^-120 count as +0 when formed, before use.
-/// bf16 moments are kept as uint16 and rounded to nearest even when formed, before use.
+/// bf16 moments are kept as uint16 and rounded to nearest even when formed, before use; the
+/// thresholds look at the float32 value, before it is rounded.
 void adamw_update(const ExecSpace& exec, const AdamwStep& step, Vector<const float> gradient,
                   Vector<float> m, Vector<float> v, Vector<float> w);
 void adamw_update(const ExecSpace& exec, const AdamwStep& step, Vector<const float> gradient,

@@ -6,12 +6,15 @@ namespace moray {
 
 enum class GateScore { sigmoid, softmax };
 
+/// The groups of a token are marked in one 64-bit word.
+inline constexpr std::int64_t kMaxGateGroups = 64;
+
 /// Routing rule of one MoE layer (DeepSeek-V3 report, equations 12 to 16; V2 for softmax).
 struct GateRule {
   GateScore score = GateScore::sigmoid;
   std::int64_t experts = 0;     ///< E
   std::int64_t top_k = 0;       ///< K
-  std::int64_t groups = 1;      ///< G, each of E / G consecutive experts
+  std::int64_t groups = 1;      ///< G <= kMaxGateGroups, each of E / G consecutive experts
   std::int64_t top_groups = 1;  ///< groups that may be chosen from
   bool normalize = true;        ///< p = s / (sum of selected s + 1e-20); always for sigmoid
   double scale = 1.0;           ///< routed scaling factor
@@ -24,7 +27,7 @@ struct GateRule {
 /// and experts tie to the lower index; experts of other groups count as -inf.
 /// Outputs: s (T, E); selected (T, K), in increasing expert index; weight (T, K): w = p scale, or
 /// s scale without normalisation. Returns through `bad_token` (1) the lowest token with a logit
-/// that is not finite, or T.
+/// that is not finite, or T; such a token still gets K different experts (NaN counts as -inf).
 template <class Real>
 void gate_forward(const ExecSpace& exec, const GateRule& rule, Matrix<const Real> logits,
                   Vector<const Real> bias, Matrix<Real> s, Matrix<std::int32_t> selected,
@@ -50,7 +53,7 @@ void gate_balance_loss(const ExecSpace& exec, const GateRule& rule, std::int64_t
 /// s (ds - rowred(ds s)) for softmax. Row t belongs to sequence t / (T / B).
 template <class Real>
 void gate_backward(const ExecSpace& exec, const GateRule& rule, Matrix<const Real> dw,
-                   Matrix<const Real> s, Matrix<const std::int32_t> selected,
-                   Matrix<const Real> weight, Matrix<const Real> q, Matrix<Real> dlogit);
+                   Matrix<const Real> s, Matrix<const std::int32_t> selected, Matrix<const Real> q,
+                   Matrix<Real> dlogit);
 
 }  // namespace moray

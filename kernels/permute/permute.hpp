@@ -9,10 +9,13 @@ template <class Real>
 void gather_rows(const ExecSpace& exec, Matrix<const Real> in, Vector<const std::int32_t> source,
                  Matrix<Real> out);
 
+/// Experts of a token that tree_combine can add.
+inline constexpr std::int64_t kMaxChoices = 64;
+
 /// The sum of a token's expert rows along the tree of halving [0, E), docs/numerics.md section 3:
 /// [lo, hi) splits at lo + ceil((hi - lo) / 2); absent children are skipped.
 /// rows (R, W); selected (T, K) in increasing expert index; row_of (T, K) the row of each choice.
-/// out (T, W) is overwritten. This is combine, and the backward of dispatch.
+/// out (T, W) is overwritten. This is combine, and the backward of dispatch. 1 <= K <= kMaxChoices.
 template <class Real>
 void tree_combine(const ExecSpace& exec, std::int64_t experts, Matrix<const Real> rows,
                   Matrix<const std::int32_t> selected, Matrix<const std::int32_t> row_of,

@@ -1,0 +1,122 @@
+#include "core/error.hpp"
+#include "kernels/permute/permute.hpp"
+
+namespace moray {
+namespace {
+
+/// Channels that are added at a time, so that the partial sums stay in the first-level cache.
+constexpr int kChannels = kHostBackend ? 64 : 1;
+/// Partial sums that wait at a time: one a level of the tree, and experts are numbered in int32.
+constexpr int kLevels = 33;
+
+/// The level (root 0) of the lowest node of the tree of halving [0, experts) that holds both
+/// leaves, left < right.
+KOKKOS_INLINE_FUNCTION int common_level(std::int64_t experts, std::int64_t left,
+                                        std::int64_t right) {
+  std::int64_t begin = 0;
+  std::int64_t end = experts;
+  for (int level = 0;; ++level) {
+    const std::int64_t middle = begin + (end - begin + 1) / 2;
+    if (left < middle && right >= middle) return level;
+    (left < middle ? end : begin) = middle;
+  }
+}
+
+/// In which order the leaves of one token meet. Leaves are pushed on a stack in increasing order;
+/// after leaf k, `merges[k]` times the two topmost partial sums become one.
+struct MergeOrder {
+  std::uint8_t merges[kMaxChoices];
+};
+
+/// Two neighbours that meet at a level are added before either meets anything higher up: those on
+/// the stack that meet below the level at which the next leaf joins are complete.
+KOKKOS_INLINE_FUNCTION MergeOrder merge_order(std::int64_t experts, const std::int32_t* selected,
+                                              int count) {
+  MergeOrder order{};
+  int level_below[kLevels];  // level_below[d]: where stack entries d - 1 and d meet
+  int depth = 1;
+  for (int k = 0; k + 1 < count; ++k) {
+    const int level = common_level(experts, selected[k], selected[k + 1]);
+    while (depth > 1 && level_below[depth - 1] > level) {
+      --depth;
+      ++order.merges[k];
+    }
+    level_below[depth++] = level;
+  }
+  order.merges[count - 1] = static_cast<std::uint8_t>(depth - 1);
+  return order;
+}
+
+/// Channels [begin, end) of one token.
+template <class Real>
+KOKKOS_INLINE_FUNCTION void combine_channels(const MergeOrder& order, int count,
+                                             const Matrix<const Real>& rows,
+                                             const std::int32_t* row_of, std::int64_t begin,
+                                             int channels, Real* out) {
+  Real partial[kLevels][kChannels];
+  int depth = 0;
+  for (int k = 0; k < count; ++k) {
+    const Real* leaf = rows.row(row_of[k]) + begin;
+    for (int j = 0; j < channels; ++j) partial[depth][j] = leaf[j];
+    ++depth;
+    for (int merge = 0; merge < order.merges[k]; ++merge) {
+      --depth;
+      for (int j = 0; j < channels; ++j) {
+        partial[depth - 1][j] = partial[depth - 1][j] + partial[depth][j];
+      }
+    }
+  }
+  for (int j = 0; j < channels; ++j) out[j] = partial[0][j];
+}
+
+}  // namespace
+
+template <class Real>
+void gather_rows(const ExecSpace& exec, Matrix<const Real> in, Vector<const std::int32_t> source,
+                 Matrix<Real> out) {
+  static const std::string label = "moray::permute::gather_rows";
+  MORAY_REQUIRE(out.rows == source.size && out.cols == in.cols);
+  parallel_for(
+      label, exec, out.rows, KOKKOS_LAMBDA(const std::int64_t r) {
+        const Real* from = in.row(source[r]);
+        Real* to = out.row(r);
+        for (std::int64_t j = 0; j < out.cols; ++j) to[j] = from[j];
+      });
+}
+
+template <class Real>
+void tree_combine(const ExecSpace& exec, std::int64_t experts, Matrix<const Real> rows,
+                  Matrix<const std::int32_t> selected, Matrix<const std::int32_t> row_of,
+                  Matrix<Real> out) {
+  static const std::string label = "moray::permute::tree_combine";
+  MORAY_REQUIRE(selected.rows == out.rows && row_of.rows == out.rows);
+  MORAY_REQUIRE(selected.cols == row_of.cols && out.cols == rows.cols);
+  MORAY_REQUIRE(selected.cols >= 1 && selected.cols <= kMaxChoices && selected.cols <= experts);
+  const int count = static_cast<int>(selected.cols);
+  // A host thread takes a whole token, a device thread one channel of it.
+  const std::int64_t width = kHostBackend ? out.cols : 1;
+  const std::int64_t pieces = kHostBackend ? 1 : out.cols;
+  parallel_for(
+      label, exec, out.rows * pieces, KOKKOS_LAMBDA(const std::int64_t item) {
+        const std::int64_t t = item / pieces;
+        const MergeOrder order = merge_order(experts, selected.row(t), count);
+        const std::int64_t first = item % pieces * width;
+        for (std::int64_t begin = first; begin < first + width; begin += kChannels) {
+          const std::int64_t rest = first + width - begin;
+          combine_channels(order, count, rows, row_of.row(t), begin,
+                           rest < kChannels ? static_cast<int>(rest) : kChannels,
+                           out.row(t) + begin);
+        }
+      });
+}
+
+#define MORAY_INSTANTIATE(Real)                                                               \
+  template void gather_rows(const ExecSpace&, Matrix<const Real>, Vector<const std::int32_t>, \
+                            Matrix<Real>);                                                    \
+  template void tree_combine(const ExecSpace&, std::int64_t, Matrix<const Real>,              \
+                             Matrix<const std::int32_t>, Matrix<const std::int32_t>, Matrix<Real>)
+MORAY_INSTANTIATE(float);
+MORAY_INSTANTIATE(double);
+#undef MORAY_INSTANTIATE
+
+}  // namespace moray

@@ -1,0 +1,34 @@
+#include "kernels/swiglu/swiglu.hpp"
+
+#include "core/error.hpp"
+#include "kernels/swiglu/swiglu_variants.hpp"
+
+namespace moray {
+
+template <class Real>
+void swiglu_forward(const ExecSpace& exec, Matrix<const Real> gu, Vector<const Real> w,
+                    Matrix<Real> act) {
+  MORAY_REQUIRE(gu.rows == act.rows && gu.cols == 2 * act.cols);
+  MORAY_REQUIRE(w.size == 0 || w.size == act.rows);
+  portable::swiglu_forward(exec, gu, w, act);
+}
+
+template <class Real>
+void swiglu_backward(const ExecSpace& exec, Matrix<const Real> dh, Matrix<const Real> gu,
+                     Vector<const Real> w, Matrix<Real> dgu, Vector<Real> dw) {
+  MORAY_REQUIRE(gu.rows == dh.rows && gu.cols == 2 * dh.cols);
+  MORAY_REQUIRE(dgu.rows == dh.rows && dgu.cols == gu.cols);
+  MORAY_REQUIRE(w.size == 0 || (w.size == dh.rows && dw.size == dh.rows));
+  portable::swiglu_backward(exec, dh, gu, w, dgu, dw);
+}
+
+#define MORAY_INSTANTIATE(Real)                                                           \
+  template void swiglu_forward(const ExecSpace&, Matrix<const Real>, Vector<const Real>,  \
+                               Matrix<Real>);                                             \
+  template void swiglu_backward(const ExecSpace&, Matrix<const Real>, Matrix<const Real>, \
+                                Vector<const Real>, Matrix<Real>, Vector<Real>)
+MORAY_INSTANTIATE(float);
+MORAY_INSTANTIATE(double);
+#undef MORAY_INSTANTIATE
+
+}  // namespace moray
