@@ -8,7 +8,7 @@ namespace {
 
 template <class Real>
 KOKKOS_INLINE_FUNCTION void sigmoid_row(const Real* logit, std::int64_t experts, Real* s) {
-  for (std::int64_t e = 0; e < experts; ++e) s[e] = Real(1) / (Real(1) + exp_exact(-logit[e]));
+  for (std::int64_t e = 0; e < experts; ++e) s[e] = sigmoid_exact(logit[e]);
 }
 
 /// s = e r with e and r as in the head (cross_entropy.hpp).

@@ -7,19 +7,14 @@
 namespace moray::portable {
 namespace {
 
-template <class Real>
-KOKKOS_FORCEINLINE_FUNCTION Real sigmoid(Real x) {
-  return Real(1) / (Real(1) + exp_exact(-x));
-}
-
 /// The gradients of one pair (g, u) from da; returns a = silu(g) u. Both inputs are read before an
 /// output is written, so that dgu may be gu.
 template <class Real>
 KOKKOS_FORCEINLINE_FUNCTION Real backward_pair(Real da, Real g, Real u, Real& dg, Real& du) {
-  const Real s = sigmoid(g);
+  const Real s = sigmoid_exact(g);
   const Real silu = g * s;
   du = da * silu;
-  dg = (da * u) * (s * (Real(1) + g * (Real(1) - s)));
+  dg = (da * u) * dsilu_exact(g, s);
   return silu * u;
 }
 
@@ -36,7 +31,7 @@ void swiglu_forward(const ExecSpace& exec, Matrix<const Real> gu, Vector<const R
         const Real* u = g + width;
         Real* out = act.row(t);
         for (std::int64_t j = 0; j < width; ++j) {
-          const Real a = (g[j] * sigmoid(g[j])) * u[j];
+          const Real a = silu_exact(g[j]) * u[j];
           out[j] = w.size == 0 ? a : a * w[t];
         }
       });
