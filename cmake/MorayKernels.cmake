@@ -3,8 +3,12 @@
 # The source sees MORAY_ISA (the namespace: v3, v4, or generic off x86) and must follow the rule of
 # docs/design.md: a file compiled with a raised -m flag includes neither Kokkos nor STL templates
 # and exports only names of its own instruction set, because a shared inline function from such a
-# file would crash older nodes. tests/unit/isa_symbols reads the objects with nm.
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+# file would crash older nodes. tests/kernels/isa_symbols reads the objects with nm.
+#
+# Where kernels run on a device there are none: tensors are not in the host's memory.
+if(Kokkos_DEVICES MATCHES "CUDA|HIP|SYCL|OPENACC|OPENMPTARGET")
+  set(MORAY_HOST_ISAS "")
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(MORAY_HOST_ISAS v3 v4)
   set(MORAY_ISA_FLAGS_v3 -march=x86-64-v3)
   set(MORAY_ISA_FLAGS_v4 -march=x86-64-v4 -mprefer-vector-width=512)

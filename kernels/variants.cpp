@@ -15,6 +15,7 @@ constexpr std::size_t kOps = 7;
 constexpr bool has_host_kernel(Op op) {
   switch (op) {
     case Op::gemm:
+      return true;
     case Op::attention:
     case Op::rmsnorm:
     case Op::swiglu:

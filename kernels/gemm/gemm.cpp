@@ -2,11 +2,27 @@
 
 #include "core/error.hpp"
 #include "kernels/gemm/gemm_variants.hpp"
+#include "kernels/host/host_kernels.hpp"
 
 namespace moray {
 
-template <class Real>
-void gemm(const ExecSpace& exec, GemmForm form, std::span<const GemmTask<Real>> tasks) {
+void gemm_variant(const ExecSpace& exec, Variant variant, GemmForm form,
+                  std::span<const GemmTask<float>> tasks) {
+  if (const HostKernels* host = host_kernels(variant)) {
+    return gemm_host(exec, *host->gemm, form, tasks);
+  }
+  MORAY_REQUIRE(variant == Variant::portable);
+  gemm_portable(exec, form, tasks);
+}
+
+template <>
+void gemm(const ExecSpace& exec, GemmForm form, std::span<const GemmTask<float>> tasks) {
+  gemm_variant(exec, selected_variant(Op::gemm), form, tasks);
+}
+
+/// float64 serves gradient checks and scalars: portable alone.
+template <>
+void gemm(const ExecSpace& exec, GemmForm form, std::span<const GemmTask<double>> tasks) {
   gemm_portable(exec, form, tasks);
 }
 
@@ -24,8 +40,6 @@ void gemm(const ExecSpace& exec, GemmForm form, Matrix<const Real> a, Matrix<con
   gemm<Real>(exec, form, {&task, 1});
 }
 
-template void gemm(const ExecSpace&, GemmForm, std::span<const GemmTask<float>>);
-template void gemm(const ExecSpace&, GemmForm, std::span<const GemmTask<double>>);
 template void gemm(const ExecSpace&, GemmForm, Matrix<const float>, Matrix<const float>,
                    Matrix<float>);
 template void gemm(const ExecSpace&, GemmForm, Matrix<const double>, Matrix<const double>,

@@ -4,15 +4,9 @@
 #include <span>
 
 #include "core/matrix.hpp"
+#include "kernels/gemm/gemm_form.hpp"
 
 namespace moray {
-
-/// The three products of a Linear y = x wᵀ with weights w (out, in), docs/numerics.md section 2.
-enum class GemmForm {
-  nt,  ///< forward:         c (m, n)  = a (m, k) b (n, k)ᵀ
-  nn,  ///< input gradient:  c (m, n)  = a (m, k) b (k, n)
-  tn,  ///< weight gradient: c (m, n) += a (k, m)ᵀ b (k, n), the chain starts from c
-};
 
 /// One product. Leading dimensions are row strides in elements. c overlaps neither a nor b.
 template <class Real>
@@ -42,5 +36,11 @@ void gemm(const ExecSpace& exec, GemmForm form, std::span<const GemmTask<Real>> 
 template <class Real>
 void gemm(const ExecSpace& exec, GemmForm form, Matrix<const Real> a, Matrix<const Real> b,
           Matrix<Real> c);
+
+/// Memory that gemm() keeps for packed operands: one buffer for the process, of a size that depends
+/// on the number of threads alone (docs/design.md: the plan counts it as workspace).
+std::int64_t gemm_workspace_bytes();
+/// Takes that memory now, so that no product of a step allocates.
+void gemm_reserve();
 
 }  // namespace moray

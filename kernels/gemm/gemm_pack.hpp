@@ -1,0 +1,109 @@
+#pragma once
+
+/// Copies of operands in the order in which the register tile reads them.
+
+#include "kernels/gemm/gemm_micro.hpp"
+
+namespace moray::MORAY_ISA {
+namespace {
+
+// Interleavings of two vectors within their 128-bit lanes, and of those lanes: the compiler's own
+// shuffle, since GCC 12 warns about its AVX-512 intrinsics.
+#if defined(MORAY_ISA_v4)
+#define MORAY_SHUFFLE(a, b, i, j, k, l)                                                      \
+  __builtin_shufflevector(a, b, i, j, k, l, i + 4, j + 4, k + 4, l + 4, i + 8, j + 8, k + 8, \
+                          l + 8, i + 12, j + 12, k + 12, l + 12)
+#define MORAY_LANES(a, b, i, j, k, l)                                                          \
+  __builtin_shufflevector(a, b, 4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3, 4 * j, 4 * j + 1,      \
+                          4 * j + 2, 4 * j + 3, 4 * k, 4 * k + 1, 4 * k + 2, 4 * k + 3, 4 * l, \
+                          4 * l + 1, 4 * l + 2, 4 * l + 3)
+#elif defined(MORAY_ISA_v3)
+#define MORAY_SHUFFLE(a, b, i, j, k, l) \
+  __builtin_shufflevector(a, b, i, j, k, l, i + 4, j + 4, k + 4, l + 4)
+#endif
+
+/// x[i] lane j becomes x[j] lane i.
+MORAY_INLINE void transpose(vec (&x)[kLanes]) {
+#if defined(MORAY_ISA_v4) || defined(MORAY_ISA_v3)
+  // 4 x 4 blocks first: x[4 q + c] then holds, in each 128-bit lane, column c of rows 4 q to 4 q + 3.
+  constexpr int kOther = kLanes;  // an index into the second vector
+#pragma GCC unroll 4
+  for (int q = 0; q < kLanes; q += 4) {
+    const vec low01 = MORAY_SHUFFLE(x[q], x[q + 1], 0, kOther, 1, kOther + 1);
+    const vec high01 = MORAY_SHUFFLE(x[q], x[q + 1], 2, kOther + 2, 3, kOther + 3);
+    const vec low23 = MORAY_SHUFFLE(x[q + 2], x[q + 3], 0, kOther, 1, kOther + 1);
+    const vec high23 = MORAY_SHUFFLE(x[q + 2], x[q + 3], 2, kOther + 2, 3, kOther + 3);
+    x[q] = MORAY_SHUFFLE(low01, low23, 0, 1, kOther, kOther + 1);
+    x[q + 1] = MORAY_SHUFFLE(low01, low23, 2, 3, kOther + 2, kOther + 3);
+    x[q + 2] = MORAY_SHUFFLE(high01, high23, 0, 1, kOther, kOther + 1);
+    x[q + 3] = MORAY_SHUFFLE(high01, high23, 2, 3, kOther + 2, kOther + 3);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+#if defined(MORAY_ISA_v4)
+    const vec even01 = MORAY_LANES(x[c], x[4 + c], 0, 2, 4, 6);
+    const vec odd01 = MORAY_LANES(x[c], x[4 + c], 1, 3, 5, 7);
+    const vec even23 = MORAY_LANES(x[8 + c], x[12 + c], 0, 2, 4, 6);
+    const vec odd23 = MORAY_LANES(x[8 + c], x[12 + c], 1, 3, 5, 7);
+    x[c] = MORAY_LANES(even01, even23, 0, 2, 4, 6);
+    x[4 + c] = MORAY_LANES(odd01, odd23, 0, 2, 4, 6);
+    x[8 + c] = MORAY_LANES(even01, even23, 1, 3, 5, 7);
+    x[12 + c] = MORAY_LANES(odd01, odd23, 1, 3, 5, 7);
+#else
+    const vec low = __builtin_shufflevector(x[c], x[4 + c], 0, 1, 2, 3, 8, 9, 10, 11);
+    const vec high = __builtin_shufflevector(x[c], x[4 + c], 4, 5, 6, 7, 12, 13, 14, 15);
+    x[c] = low;
+    x[4 + c] = high;
+#endif
+  }
+#else
+  for (int i = 0; i < kLanes; ++i) {
+    for (int j = 0; j < i; ++j) {
+      const float swap = x[i].lane[j];
+      x[i].lane[j] = x[j].lane[i];
+      x[j].lane[i] = swap;
+    }
+  }
+#endif
+}
+
+/// out[l * stride + i] = in[i * ld + l] for `rows` <= kLanes rows and k steps. Each step writes a
+/// whole vector: lanes from `rows` on are zero and are overwritten by the next step when
+/// stride < kLanes, so `out` has room for kLanes floats at its last step.
+MORAY_INLINE void pack_transposed(long rows, long k, const float* in, long ld, float* out,
+                                  long stride) {
+  for (long l = 0; l < k; l += kLanes) {
+    const int depth = static_cast<int>(k - l < kLanes ? k - l : kLanes);
+    vec block[kLanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) {
+      if (i >= rows) {
+        block[i] = zero();
+      } else {
+        block[i] = depth == kLanes ? load(in + i * ld + l) : load_first(in + i * ld + l, depth);
+      }
+    }
+    transpose(block);
+    if (depth == kLanes) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) store(out + (l + i) * stride, block[i]);
+    } else {
+      for (int i = 0; i < depth; ++i) store(out + (l + i) * stride, block[i]);
+    }
+  }
+}
+
+/// out[l * stride + i] = in[l * ld + i] for `count` <= stride columns, the rest zero.
+MORAY_INLINE void pack_straight(long count, long k, const float* in, long ld, float* out,
+                                long stride) {
+  for (long l = 0; l < k; ++l) {
+    const float* from = in + l * ld;
+    float* to = out + l * stride;
+    long i = 0;
+    for (; i + kLanes <= count; i += kLanes) store(to + i, load(from + i));
+    if (i < count) store(to + i, load_first(from + i, static_cast<int>(count - i)));
+  }
+}
+
+}  // namespace
+}  // namespace moray::MORAY_ISA

@@ -1,0 +1,19 @@
+#pragma once
+
+#include "kernels/gemm/gemm_host.hpp"
+#include "kernels/variants.hpp"
+
+namespace moray {
+
+/// The micro-kernels of one instruction set, compiled from one source each (docs/design.md: a file
+/// compiled with a raised -m flag exports only names of its own instruction set; these pointers
+/// are how the rest of the program reaches them).
+struct HostKernels {
+  const HostGemm* gemm = nullptr;
+};
+
+/// The kernels behind a host variant; null when this build has it not or `variant` is no host one.
+/// Ask only for variants that available_variants() lists: others do not run on this processor.
+const HostKernels* host_kernels(Variant variant);
+
+}  // namespace moray
