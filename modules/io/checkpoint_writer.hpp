@@ -1,0 +1,77 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/collective.hpp"
+#include "io/checkpoint_format.hpp"
+#include "io/files.hpp"
+
+namespace moray {
+
+/// Elements [offset, offset + count) of a dataset, in host memory, in the dataset's dtype. Begins
+/// and ends at the borders of digested blocks (BlockGrid), or at the end of the dataset.
+struct Slab {
+  std::size_t dataset = 0;  ///< index in CheckpointContent::datasets
+  std::int64_t offset = 0;
+  std::int64_t count = 0;
+  const void* data = nullptr;
+};
+
+/// Writes one checkpoint by the commit protocol of docs/checkpoint-format.md. Whatever fails, on
+/// whichever rank: every rank throws the same Error(io), the temporary folder is removed, and the
+/// checkpoints that were there are untouched.
+///
+/// `begin` and `commit` are called by all ranks together. `write` needs neither MPI nor HDF5, so a
+/// background thread may call it; it keeps its failure for `commit`.
+class CheckpointWriter {
+ public:
+  /// `folder` holds the checkpoints of a run and must be there; `run` tells this process's
+  /// temporary folders from those of others (rank 0's value counts).
+  CheckpointWriter(Collective& ranks, std::string folder, std::string run);
+  ~CheckpointWriter();
+  CheckpointWriter(const CheckpointWriter&) = delete;
+  CheckpointWriter& operator=(const CheckpointWriter&) = delete;
+
+  /// Checks free space, makes the temporary folder and lays the file out. A checkpoint of this
+  /// step that is already there is an error.
+  void begin(const CheckpointContent& content);
+  /// Digests and writes slabs of this rank. Over all ranks, each block is written exactly once.
+  void write(std::span<const Slab> slabs);
+  /// Makes it durable and gives it its name. Returns the path of the checkpoint.
+  std::string commit();
+
+ private:
+  struct Record {
+    std::int64_t block;  // counted over all datasets
+    Digest digest;
+  };
+
+  void lay_out_on_root();
+  void write_slab(const Slab& slab);
+  void collect_digests();
+  void add_batch(std::size_t first, std::size_t last, const std::vector<std::string>& packed);
+  void finish_on_root();
+  void abandon() noexcept;
+
+  Collective& ranks_;
+  std::string folder_;
+  std::string run_;
+  CheckpointContent content_;
+  std::vector<BlockGrid> grids_;
+  std::vector<std::int64_t> first_block_;  // of each dataset; one more: all blocks
+  std::vector<std::int64_t> offsets_;      // of each dataset in the file
+  std::vector<Digest> digests_;            // of each dataset (rank 0)
+  std::vector<Record> records_;            // blocks that this rank wrote
+  std::string temporary_;
+  std::string failure_;  // of this rank, until the next agreement
+  File tensors_;
+  File blocks_;  // rank 0
+};
+
+/// begin, write, commit.
+std::string save_checkpoint(Collective& ranks, const std::string& folder, const std::string& run,
+                            const CheckpointContent& content, std::span<const Slab> slabs);
+
+}  // namespace moray
