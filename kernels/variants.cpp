@@ -4,6 +4,7 @@
 
 #include "core/error.hpp"
 #include "core/kokkos.hpp"
+#include "kernels/host/processor.hpp"
 
 namespace moray {
 namespace {
@@ -25,27 +26,6 @@ constexpr bool has_host_kernel(Op op) {
       return false;
   }
   return false;
-}
-
-/// What -march=x86-64-v3 lets the compiler use, as far as it concerns float kernels.
-bool processor_runs_v3() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-#else
-  return false;
-#endif
-}
-
-bool processor_runs_v4() {
-#if defined(__x86_64__)
-  return processor_runs_v3() && __builtin_cpu_supports("avx512f") &&
-         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-#else
-  return false;
-#endif
 }
 
 std::vector<Variant> find_variants(Op op) {

@@ -46,4 +46,13 @@ KOKKOS_INLINE_FUNCTION Real row_sum(std::int64_t n, const Term& term) {
   return row_reduction<Real>(n, [&](std::int64_t i, Real c) { return c + Real(term(i)); });
 }
 
+/// The maximum of value(i), i in [0, n), n >= 1: +0 where it is a zero of either sign, so that no
+/// order of comparisons shows.
+template <class Real, class Value>
+KOKKOS_INLINE_FUNCTION Real row_max(std::int64_t n, const Value& value) {
+  Real best = value(0);
+  for (std::int64_t i = 1; i < n; ++i) best = value(i) > best ? value(i) : best;
+  return best + Real(0);
+}
+
 }  // namespace moray
