@@ -17,8 +17,9 @@ struct SourceConfig {
 struct DataConfig {
   std::vector<SourceConfig> sources;
   std::string tokenizer = "bytes";
-  std::string documents = "file";  ///< what a document is: file | blank_lines | whole (never split)
-  double fim_rate = 0;             ///< fill-in-the-middle, PSM order, per document
+  std::string documents =
+      "file";           ///< what a document is: file | blank_lines | whole (all files of a source)
+  double fim_rate = 0;  ///< fill-in-the-middle, PSM order, per document
   double validation_fraction = 0.1;     ///< the last part of each source
   std::vector<std::string> validation;  ///< files of their own; the fraction is then not taken
   std::string synthetic;  ///< "keyed": tokens from a key instead of files (golden runs)
