@@ -9,6 +9,8 @@
 
 namespace moray {
 
+class Section;
+
 /// Deck section `model`.
 struct ModelSizes {
   std::int64_t vocabulary = 0;
@@ -20,7 +22,9 @@ struct ModelSizes {
   double norm_eps = 1e-6;
   double init_std = 0.006;
   std::int64_t head_chunk = 4096;  ///< logits of at most so many tokens at a time
+  friend bool operator==(const ModelSizes&, const ModelSizes&) = default;
 };
+void declare(Section& section, ModelSizes& config);
 
 /// Everything that fixes the tensors of a model.
 struct ModelConfig {
@@ -28,6 +32,10 @@ struct ModelConfig {
   AttentionConfig attention;
   MoeConfig moe;
   MtpConfig mtp;
+  friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
+
+/// Sections model, attention, moe, mtp and head.
+void declare(Section& root, ModelConfig& config);
 
 }  // namespace moray

@@ -7,6 +7,8 @@
 
 namespace moray {
 
+class Section;
+
 /// Deck section `moe`. Absent experts (experts = 0) make every layer dense.
 struct MoeConfig {
   std::int64_t experts = 0;  ///< E, routed
@@ -21,6 +23,8 @@ struct MoeConfig {
   double bias_rate = 0.001;       ///< gamma; 0 for a softmax gate
   Amount bias_until{0};           ///< gamma is 0 from here on; 0: never
   double sequence_loss = 0.0001;  ///< alpha of the complementary balance loss
+  friend bool operator==(const MoeConfig&, const MoeConfig&) = default;
 };
+void declare(Section& section, MoeConfig& config);
 
 }  // namespace moray

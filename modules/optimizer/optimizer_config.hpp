@@ -8,6 +8,8 @@
 
 namespace moray {
 
+class Section;
+
 /// Deck section `optimizer`: AdamW with decoupled decay.
 struct OptimizerConfig {
   double beta1 = 0.9;
@@ -19,7 +21,9 @@ struct OptimizerConfig {
   std::string moments = "float32";             ///< float32 | bf16
   double ema = 0;                   ///< coefficient c; 0: no moving average of the weights
   std::string non_finite = "stop";  ///< stop | skip
+  friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
 };
+void declare(Section& section, OptimizerConfig& config);
 
 /// Deck section `learning_rate`.
 struct LearningRateConfig {
@@ -31,6 +35,8 @@ struct LearningRateConfig {
   Amount constant{0};    ///< deepseek: end of the constant part; wsd: start of the decay
   Amount decay_end{0};   ///< deepseek: end of the cosine; 0: the end of the run
   Amount tail_start{0};  ///< deepseek: start of the second tail; 0: no second tail
+  friend bool operator==(const LearningRateConfig&, const LearningRateConfig&) = default;
 };
+void declare(Section& section, LearningRateConfig& config);
 
 }  // namespace moray

@@ -11,6 +11,8 @@
 
 namespace moray {
 
+class Section;
+
 /// Deck section `run`.
 struct RunConfig {
   std::string name;  ///< default: the deck's file name
@@ -19,7 +21,9 @@ struct RunConfig {
   bool recompute = true;   ///< activations again in the backward, as DeepSeek does; no bit changes
   std::int64_t ranks = 1;  ///< ranks that the launcher starts
   std::int64_t threads = 1;  ///< threads a rank
+  friend bool operator==(const RunConfig&, const RunConfig&) = default;
 };
+void declare(Section& section, RunConfig& config);
 
 /// Deck section `batch`.
 struct BatchConfig {
@@ -28,8 +32,10 @@ struct BatchConfig {
   std::int64_t micro = 0;          ///< b, sequences of a micro-batch; 0: all of a rank's
   std::int64_t ramp_from = 0;      ///< N at the start of a ramp; 0: no ramp
   Amount ramp_over{0};             ///< N grows linearly, in multiples of `ramp_multiple`, over this
-  std::int64_t ramp_multiple = 0;  ///< 0: the data ranks times b
+  std::int64_t ramp_multiple = 0;  ///< needed by a ramp
+  friend bool operator==(const BatchConfig&, const BatchConfig&) = default;
 };
+void declare(Section& section, BatchConfig& config);
 
 /// Deck section `parallel`.
 struct ParallelConfig {
@@ -38,13 +44,17 @@ struct ParallelConfig {
   std::int64_t expert = 1;
   std::int64_t lanes = 1;         ///< L: gradient lanes of dense tensors
   std::int64_t expert_lanes = 1;  ///< X: of each expert
+  friend bool operator==(const ParallelConfig&, const ParallelConfig&) = default;
 };
+void declare(Section& section, ParallelConfig& config);
 
 /// Deck section `validation`.
 struct ValidationConfig {
   Amount every{0};           ///< 0: only at the end
   std::int64_t windows = 0;  ///< 0: all
+  friend bool operator==(const ValidationConfig&, const ValidationConfig&) = default;
 };
+void declare(Section& section, ValidationConfig& config);
 
 /// Deck section `samples`: text generated during training.
 struct SamplesConfig {
@@ -52,12 +62,16 @@ struct SamplesConfig {
   std::int64_t tokens = 0;
   double temperature = 0.8;
   std::string prompt = "\n";
+  friend bool operator==(const SamplesConfig&, const SamplesConfig&) = default;
 };
+void declare(Section& section, SamplesConfig& config);
 
 /// Deck section `output`.
 struct OutputConfig {
   std::int64_t log_every = 1;  ///< steps
+  friend bool operator==(const OutputConfig&, const OutputConfig&) = default;
 };
+void declare(Section& section, OutputConfig& config);
 
 /// Deck section `checkpoint`.
 struct CheckpointConfig {
@@ -66,17 +80,23 @@ struct CheckpointConfig {
   std::int64_t keep_last = 3;
   Amount keep_every{0};
   std::string io = "posix";  ///< posix | mpiio
+  friend bool operator==(const CheckpointConfig&, const CheckpointConfig&) = default;
 };
+void declare(Section& section, CheckpointConfig& config);
 
 /// Deck section `init`: start from the weights of a checkpoint.
 struct InitConfig {
   std::string from;
+  friend bool operator==(const InitConfig&, const InitConfig&) = default;
 };
+void declare(Section& section, InitConfig& config);
 
 /// Deck section `kernels`: force a variant of an op; empty: the fastest exact one.
 struct KernelsConfig {
   std::string gemm, attention, rmsnorm, swiglu, cross_entropy, adamw, elementwise;
+  friend bool operator==(const KernelsConfig&, const KernelsConfig&) = default;
 };
+void declare(Section& section, KernelsConfig& config);
 
 /// A whole deck.
 struct Deck {
@@ -94,6 +114,10 @@ struct Deck {
   CheckpointConfig checkpoint;
   InitConfig init;
   KernelsConfig kernels;
+  friend bool operator==(const Deck&, const Deck&) = default;
 };
+
+/// All sections of a deck and the rules between them, bound to `deck`.
+Section declare_deck(Deck& deck);
 
 }  // namespace moray

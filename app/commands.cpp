@@ -1,0 +1,25 @@
+#include "commands.hpp"
+
+namespace moray {
+
+std::vector<Command> command_table(Options& o) {
+  const OptionRow deck = {"deck", "DECK", "The deck: a YAML file", &o.deck, true};
+  const OptionRow overrides = {"overrides", "section.key=value ...",
+                               "Keys that replace those of the deck", &o.overrides};
+  const OptionRow json = {"--json", "", "Print JSON", &o.json};
+
+  return {
+      {"check",
+       "Check a deck: every error with its place",
+       check,
+       {deck, overrides, {"--ranks", "N", "Check the layout as if N ranks ran", &o.ranks}, json}},
+      {"help",
+       "Explain a subcommand, or a deck: moray help deck [section]",
+       help,
+       {{"topic", "TOPIC", "A subcommand, or deck", &o.topic},
+        {"section", "SECTION", "A section of a deck, e.g. moe or attention.yarn", &o.section}}},
+      {"info", "Print build, libraries and kernel variants", info, {json}},
+  };
+}
+
+}  // namespace moray

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace moray {
+
+/// What was said on the command line. Each subcommand uses its own part; the table in commands.cpp
+/// says which.
+struct Options {
+  std::string deck;                    ///< path of the deck
+  std::vector<std::string> overrides;  ///< section.key=value
+  std::string topic;                   ///< help: "deck" or a subcommand
+  std::string section;                 ///< help deck: a section
+  std::string out;                     ///< run folder; empty: runs/<deck>-<UTC time>
+  std::string resume = "none";         ///< auto | none | path of a checkpoint
+  std::string time_limit;              ///< HH:MM:SS; empty: none
+  std::int64_t ranks = 0;              ///< check: as if so many ranks ran; 0: what the deck says
+  bool print_deck = false;             ///< train: print the resolved deck and stop
+  bool check = false;                  ///< train: check everything and stop
+  bool json = false;
+
+  /// --kokkos-*, kept for Kokkos::initialize.
+  std::vector<std::string> kokkos_arguments;
+};
+
+/// What an option or a positional argument fills.
+using OptionTarget =
+    std::variant<bool*, std::string*, std::int64_t*, double*, std::vector<std::string>*>;
+
+/// One row of the table that feeds both the parser and --help.
+struct OptionRow {
+  const char* name;   ///< "--out", or "deck" for a positional argument
+  const char* value;  ///< what --help shows for the value; "" for a switch
+  const char* doc;
+  OptionTarget target;
+  bool required = false;
+};
+
+/// One subcommand.
+struct Command {
+  const char* name;
+  const char* doc;
+  int (*run)(const Options&);
+  std::vector<OptionRow> rows;
+};
+
+/// Parses a command line into `options`, to which the table's rows are bound, and returns the command
+/// to run. Returns null when the answer (help, version) has been printed. Throws Error(usage) for an
+/// unknown subcommand, flag or argument, with the nearest name.
+const Command* parse_command_line(int argc, char** argv, const std::vector<Command>& table,
+                                  Options& options);
+
+/// The help text of one subcommand, or of the program when `name` is empty. Throws Error(usage) when
+/// there is no such subcommand.
+std::string command_help(const std::vector<Command>& table, const std::string& name);
+
+/// "01:30:00" -> 5400; throws Error(usage).
+std::int64_t seconds_of(const std::string& time_limit);
+
+}  // namespace moray

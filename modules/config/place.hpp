@@ -1,0 +1,43 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace moray {
+
+/// Where a value of a deck comes from.
+struct Place {
+  enum class Origin { by_default, file, command_line };
+  Origin origin = Origin::by_default;
+  int line = 0;  ///< from 1; only in a file
+  int column = 0;
+
+  static Place in_file(int line, int column) { return {Origin::file, line, column}; }
+  static Place on_command_line() { return {Origin::command_line, 0, 0}; }
+};
+
+/// One thing that is wrong with a deck.
+struct Problem {
+  Place place;
+  std::string message;
+};
+
+/// "input/tiny.yaml:14:3", "command line" or, for what is missing as a whole, the first place of
+/// the file.
+std::string to_string(const Place& place, const std::string& file);
+
+/// Everything that is wrong with a deck, collected so that one run reports all of it.
+class Problems {
+ public:
+  void add(Place place, std::string message);
+  bool empty() const { return list_.empty(); }
+  /// In the order of the file, then the command line.
+  std::vector<Problem> sorted() const;
+  /// One line a problem, then "2 errors. Nothing was started.".
+  std::string report(const std::string& file) const;
+
+ private:
+  std::vector<Problem> list_;
+};
+
+}  // namespace moray

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/place.hpp"
+#include "config/section.hpp"
+#include "config/tree.hpp"
+
+namespace moray {
+
+/// Puts `section.key=value` of a command line into a tree, over what the file says.
+void apply_override(Node& tree, const std::string& text, Problems& problems);
+
+/// Fills what `root` is bound to from a tree: unknown keys, wrong types, values out of range and
+/// missing keys are added to `problems`. `folder` is the deck's.
+void read_sections(Section& root, const Node& tree, const std::string& folder, Problems& problems);
+
+/// Checks the rules of all sections whose keys could be read.
+void check_rules(Section& root, Problems& problems);
+
+/// A file's bytes. Throws Error(io) when it cannot be read or is larger than a deck may be.
+std::string read_deck_file(const std::string& path);
+
+}  // namespace moray

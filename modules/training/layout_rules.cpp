@@ -1,0 +1,110 @@
+#include "training/layout_rules.hpp"
+
+#include <fmt/format.h>
+
+#include "data/data_config.hpp"
+
+namespace moray {
+
+namespace {
+
+bool exact(const Deck& deck) {
+  return deck.run.determinism == "exact";
+}
+
+bool is_power_of_two(std::int64_t n) {
+  return n > 0 && (n & (n - 1)) == 0;
+}
+
+// Sums have the same bits on every layout only when the ranks' shares are nodes of the trees of
+// docs/numerics.md. `determinism: run` takes any.
+void declare_exact_rules(Section& root, const Deck& deck) {
+  root.detailed_rule({"run.ranks", "parallel.data", "parallel.pipeline"},
+                     "under run.determinism exact the number of data ranks is a power of two", [&] {
+                       const std::int64_t ranks = data_ranks(deck);
+                       if (!exact(deck) || is_power_of_two(ranks)) return std::string();
+                       return fmt::format("data ranks = {}", ranks);
+                     });
+  root.detailed_rule({"parallel.lanes", "run.ranks", "parallel.data", "parallel.pipeline"},
+                     "under run.determinism exact the data ranks divide parallel.lanes", [&] {
+                       const std::int64_t ranks = data_ranks(deck);
+                       if (!exact(deck) || deck.parallel.lanes % ranks == 0) return std::string();
+                       return fmt::format("data ranks = {}", ranks);
+                     });
+  root.detailed_rule(
+      {"parallel.expert_lanes", "parallel.expert", "run.ranks", "parallel.data",
+       "parallel.pipeline"},
+      "under run.determinism exact (data ranks / parallel.expert) divides parallel.expert_lanes",
+      [&] {
+        const std::int64_t ranks = data_ranks(deck);
+        if (!exact(deck) || deck.model.moe.experts == 0 || ranks % deck.parallel.expert != 0 ||
+            deck.parallel.expert_lanes % (ranks / deck.parallel.expert) == 0)
+          return std::string();
+        return fmt::format("data ranks = {}", ranks);
+      });
+  root.detailed_rule(
+      {"batch.sequences", "batch.micro", "batch.ramp_from", "batch.ramp_multiple", "run.ranks",
+       "parallel.data"},
+      "under run.determinism exact (data ranks x batch.micro) divides the sequences of "
+      "every step of the run",
+      [&] {
+        const std::int64_t ranks = data_ranks(deck);
+        const std::int64_t share = ranks * std::max<std::int64_t>(deck.batch.micro, 1);
+        if (!exact(deck)) return std::string();
+        // A ramp visits every multiple of ramp_multiple between its ends.
+        for (const std::int64_t n :
+             {deck.batch.sequences, deck.batch.ramp_from, deck.batch.ramp_multiple})
+          if (n % share != 0) return fmt::format("data ranks x batch.micro = {}", share);
+        return std::string();
+      });
+  const auto vendor = [](const std::string& variant) {
+    return variant == "blas" || variant == "onednn";
+  };
+  root.rule({"run.determinism", "kernels.gemm", "kernels.attention", "kernels.rmsnorm",
+             "kernels.swiglu", "kernels.cross_entropy", "kernels.adamw", "kernels.elementwise"},
+            "the variants blas and onednn need run.determinism run", [&deck, vendor] {
+              const KernelsConfig& k = deck.kernels;
+              return !exact(deck) || !(vendor(k.gemm) || vendor(k.attention) || vendor(k.rmsnorm) ||
+                                       vendor(k.swiglu) || vendor(k.cross_entropy) ||
+                                       vendor(k.adamw) || vendor(k.elementwise));
+            });
+}
+
+}  // namespace
+
+std::int64_t data_ranks(const Deck& deck) {
+  if (deck.parallel.data > 0) return deck.parallel.data;
+  return std::max<std::int64_t>(deck.run.ranks / deck.parallel.pipeline, 1);
+}
+
+void declare_layout_rules(Section& root, const Deck& deck) {
+  root.rule({"run.ranks", "parallel.data", "parallel.pipeline"},
+            "parallel.data x parallel.pipeline is the number of ranks", [&] {
+              const ParallelConfig& p = deck.parallel;
+              return p.data > 0
+                         ? deck.run.ranks % p.pipeline == 0 && deck.run.ranks / p.pipeline == p.data
+                         : deck.run.ranks % p.pipeline == 0;
+            });
+  root.rule({"parallel.pipeline", "model.layers"}, "parallel.pipeline is at most model.layers",
+            [&] { return deck.parallel.pipeline <= deck.model.model.layers; });
+  root.detailed_rule({"parallel.expert", "moe.experts", "run.ranks", "parallel.data"},
+                     "parallel.expert divides the data ranks and moe.experts", [&] {
+                       const std::int64_t ranks = data_ranks(deck);
+                       const std::int64_t expert = deck.parallel.expert;
+                       const bool fits = deck.model.moe.experts == 0
+                                             ? expert == 1
+                                             : deck.model.moe.experts % expert == 0;
+                       if (fits && ranks % expert == 0) return std::string();
+                       return fmt::format("data ranks = {}", ranks);
+                     });
+  root.rule({"batch.length", "attention.max_length"},
+            "batch.length is at most attention.max_length",
+            [&] { return deck.batch.length <= deck.model.attention.max_length; });
+  root.rule({"mtp.depth", "batch.length"}, "mtp.depth is less than batch.length",
+            [&] { return deck.model.mtp.depth < deck.batch.length; });
+  root.rule({"run.length"}, "run.length is more than 0", [&] { return deck.length.value > 0; });
+  declare_tokenizer_rules(root, deck.data, deck.model.model.vocabulary);
+  declare_exact_rules(root, deck);
+}
+
+}  // namespace moray

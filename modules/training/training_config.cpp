@@ -1,0 +1,183 @@
+#include "training/training_config.hpp"
+
+#include "config/section.hpp"
+#include "training/layout_rules.hpp"
+
+namespace moray {
+
+void declare(Section& section, RunConfig& config) {
+  section.key("name", config.name, "Name of the run; empty: that of the deck's file.").free();
+  section.key("seed", config.seed, "Seed of the initial weights, the data order and the samples.");
+  section
+      .key("determinism", config.determinism,
+           "exact: every bit is that of docs/numerics.md on any layout; run: vendor libraries, the "
+           "same bits for the same layout and machine only.")
+      .one_of({"exact", "run"});
+  section
+      .key("recompute", config.recompute,
+           "Compute norms, MLA up-projections and SwiGLU again in the backward instead of storing "
+           "them; no bit depends on it.")
+      .free()
+      .source("DeepSeek-V3 report, section 3.2.3");
+  section.key("ranks", config.ranks, "Ranks that the launcher starts.").at_least(1).free();
+  section.key("threads", config.threads, "Threads of each rank.").at_least(1).free();
+}
+
+void declare(Section& section, BatchConfig& config) {
+  section.key("sequences", config.sequences, "Sequences N of a step, over all ranks.")
+      .required()
+      .at_least(1);
+  section.key("length", config.length, "Positions S of a sequence.")
+      .required()
+      .at_least(1)
+      .unit("positions");
+  section
+      .key("micro", config.micro,
+           "Sequences b of a micro-batch; 0: all that a rank has in a step. No bit depends on it.")
+      .at_least(0)
+      .free();
+  section.key("ramp_from", config.ramp_from, "Sequences of the first step of a ramp; 0: no ramp.")
+      .at_least(0);
+  section
+      .key("ramp_over", config.ramp_over,
+           "N grows linearly, in multiples of batch.ramp_multiple, over this.")
+      .at_least(0);
+  section.key("ramp_multiple", config.ramp_multiple, "Sequences by which N grows at a time.")
+      .at_least(0);
+  section.rule({"batch.ramp_from", "batch.ramp_over", "batch.ramp_multiple"},
+               "batch.ramp_from, batch.ramp_over and batch.ramp_multiple are given together", [&] {
+                 const int given = (config.ramp_from > 0) + (config.ramp_over.value > 0) +
+                                   (config.ramp_multiple > 0);
+                 return given == 0 || given == 3;
+               });
+  section.rule({"batch.ramp_from", "batch.sequences"}, "batch.ramp_from is at most batch.sequences",
+               [&] { return config.ramp_from <= config.sequences; });
+  section.rule({"batch.ramp_multiple", "batch.ramp_from", "batch.sequences"},
+               "batch.ramp_multiple divides batch.ramp_from and batch.sequences", [&] {
+                 return config.ramp_multiple == 0 ||
+                        (config.ramp_from % config.ramp_multiple == 0 &&
+                         config.sequences % config.ramp_multiple == 0);
+               });
+}
+
+void declare(Section& section, ParallelConfig& config) {
+  section
+      .key("data", config.data,
+           "Data-parallel ranks R of each pipeline stage; 0: all that there are.")
+      .at_least(0);
+  section.key("pipeline", config.pipeline, "Pipeline ranks.").at_least(1);
+  section.key("expert", config.expert, "Data ranks over which a layer's experts are spread.")
+      .at_least(1)
+      .power_of_two();
+  section
+      .key("lanes", config.lanes,
+           "Lanes L in which gradients of dense tensors are added: a part of the definition of the "
+           "bits, so that up to L data ranks give the same ones.")
+      .at_least(1)
+      .power_of_two()
+      .fixed();
+  section.key("expert_lanes", config.expert_lanes, "Lanes X of the gradients of each expert.")
+      .at_least(1)
+      .power_of_two()
+      .fixed();
+}
+
+void declare(Section& section, ValidationConfig& config) {
+  section.key("every", config.every, "Validate at this interval; 0: only at the end.").at_least(0);
+  section.key("windows", config.windows, "Validate on so many windows; 0: on all.").at_least(0);
+}
+
+void declare(Section& section, SamplesConfig& config) {
+  section
+      .key("every", config.every,
+           "Generate text at this interval; 0: only at the end, when samples.tokens is above 0.")
+      .at_least(0);
+  section.key("tokens", config.tokens, "Tokens of a sample; 0: no samples.")
+      .at_least(0)
+      .unit("tokens");
+  section.key("temperature", config.temperature, "Of the sampling; 0: always the likeliest token.")
+      .at_least(0);
+  section.key("prompt", config.prompt, "Text that a sample starts from.");
+  section.rule({"samples.every", "samples.tokens"}, "samples.every needs samples.tokens",
+               [&] { return config.every.value == 0 || config.tokens > 0; });
+}
+
+void declare(Section& section, OutputConfig& config) {
+  section
+      .key("log_every", config.log_every,
+           "A progress line and a row of metrics every so many steps.")
+      .at_least(1)
+      .unit("steps");
+}
+
+void declare(Section& section, CheckpointConfig& config) {
+  section.key("every", config.every, "Save at this interval; 0: not by progress.").at_least(0);
+  section.key("every_minutes", config.every_minutes, "Save after so much time; 0: not by time.")
+      .at_least(0)
+      .unit("minutes");
+  section.key("keep_last", config.keep_last, "The newest so many checkpoints are kept.")
+      .at_least(1);
+  section
+      .key("keep_every", config.keep_every,
+           "Checkpoints at multiples of this are kept for good; 0: none.")
+      .at_least(0);
+  section
+      .key("io", config.io,
+           "posix: each rank writes its blocks by itself; mpiio: MPI-IO, for file systems that "
+           "need it.")
+      .one_of({"posix", "mpiio"});
+}
+
+void declare(Section& section, InitConfig& config) {
+  section
+      .key("from", config.from,
+           "Start from the weights and routing bias of this checkpoint, at step 0 with a fresh "
+           "optimizer; empty: random weights.")
+      .path();
+}
+
+void declare(Section& section, KernelsConfig& config) {
+  const auto op = [&](const char* name, std::string& variant, const char* doc) {
+    section.key(name, variant, doc)
+        .one_of({"", "portable", "host_generic", "host_v3", "host_v4", "blas", "onednn"});
+  };
+  op("gemm", config.gemm, "Matrix products; empty: the fastest exact variant.");
+  op("attention", config.attention, "Attention; empty: the fastest exact variant.");
+  op("rmsnorm", config.rmsnorm, "RMSNorm; empty: the fastest exact variant.");
+  op("swiglu", config.swiglu, "SwiGLU; empty: the fastest exact variant.");
+  op("cross_entropy", config.cross_entropy, "Cross-entropy; empty: the fastest exact variant.");
+  op("adamw", config.adamw, "AdamW; empty: the fastest exact variant.");
+  op("elementwise", config.elementwise,
+     "Element-wise operations; empty: the fastest exact variant.");
+}
+
+Section declare_deck(Deck& deck) {
+  Section root("", "", Resume::fixed);
+  Section& run = root.section("run", "The run as a whole.", Resume::fixed);
+  declare(run, deck.run);
+  run.key("length", deck.length, "Length of the run; extend it and resume to go on.")
+      .required()
+      .free();
+  declare(root, deck.model);
+  declare(root.section("batch", "What a step works on.", Resume::fixed), deck.batch);
+  declare(root.section("parallel", "How ranks and gradient lanes are laid out.", Resume::free),
+          deck.parallel);
+  declare(root.section("data", "Text, tokens and their order.", Resume::fixed), deck.data);
+  declare(root.section("optimizer", "AdamW with decoupled weight decay.", Resume::fixed),
+          deck.optimizer);
+  declare(root.section("learning_rate", "The schedule of the learning rate.", Resume::free),
+          deck.learning_rate);
+  declare(root.section("validation", "The loss on text that is not trained on.", Resume::free),
+          deck.validation);
+  declare(root.section("samples", "Text generated during training.", Resume::free), deck.samples);
+  declare(root.section("output", "What is printed and recorded.", Resume::free), deck.output);
+  declare(root.section("checkpoint", "When to save and what to keep.", Resume::free),
+          deck.checkpoint);
+  declare(root.section("init", "Where the weights come from.", Resume::free), deck.init);
+  declare(root.section("kernels", "Force a variant of an operation.", Resume::free), deck.kernels);
+  root.free_form("user", "Anything: copied through to the resolved deck, never read.");
+  declare_layout_rules(root, deck);
+  return root;
+}
+
+}  // namespace moray
