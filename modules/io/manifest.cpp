@@ -110,14 +110,15 @@ std::string to_text(const Manifest& manifest) {
   const auto line = [](const char* key, const Json& value) {
     return fmt::format("\"{}\":{},\n", key, value.dump());
   };
-  std::string text = "{" + line("format", kCheckpointFormat);
+  std::string text = "{";
+  text += line("format", kCheckpointFormat);
   text += line("version_major", kCheckpointMajor) + line("version_minor", kCheckpointMinor);
   text += line("step", manifest.step);
   text += line("software", manifest.software) + line("date", manifest.date);
   text += line("attributes", attributes) + line("texts", manifest.texts);
   text += "\"datasets\":[";
   for (std::size_t i = 0; i < manifest.datasets.size(); ++i)
-    text += (i == 0 ? "\n" : ",\n") + to_json(manifest.datasets[i]).dump();
+    text += fmt::format("{}{}", i == 0 ? "\n" : ",\n", to_json(manifest.datasets[i]).dump());
   text += "],\n";
   Json files;
   files[kTensorFile] = {{"size", manifest.tensor_file_size}, {"outside", manifest.outside.hex()}};
