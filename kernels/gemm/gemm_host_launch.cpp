@@ -17,6 +17,9 @@ constexpr std::int64_t kRowTiles = 8;
 constexpr std::int64_t kTilesPerThread = 4;
 constexpr std::int64_t kColumnTiles = 4;
 
+/// Column tiles that are packed together: rows of b are read in long pieces.
+constexpr std::int64_t kPackColumns = 8;
+
 std::int64_t ceil_divide(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
@@ -37,14 +40,20 @@ const GemmPiece& piece_of(const GemmPiece* begin, const GemmPiece* end, std::int
            1);
 }
 
+/// Tile number `tile` of a piece: one block of k of kPackColumns column tiles.
 void pack_tile(const HostGemm& host, GemmForm form, const GemmPiece& piece, std::int64_t tile,
                float* packed) {
-  for (std::int64_t l = 0; l < piece.depth; l += kGemmBlockDepth) {
-    const std::int64_t depth = std::min<std::int64_t>(kGemmBlockDepth, piece.depth - l);
-    host.pack(form, piece.columns, depth,
-              right_from(form, *piece.task, piece.start + l, piece.first), piece.task->ldb, tile,
-              tile + 1, packed + host.packed_floats(piece.columns, l));
-  }
+  const std::int64_t columns = ceil_divide(piece.columns, host.tile_columns);
+  const std::int64_t groups = ceil_divide(columns, kPackColumns);
+  const std::int64_t first = tile % groups * kPackColumns;
+  const std::int64_t l = tile / groups * kGemmBlockDepth;
+  host.pack(form, piece.columns, std::min<std::int64_t>(kGemmBlockDepth, piece.depth - l),
+            right_from(form, *piece.task, piece.start + l, piece.first), piece.task->ldb, first,
+            std::min(first + kPackColumns, columns), packed + host.packed_floats(piece.columns, l));
+}
+std::int64_t pack_tiles(const HostGemm& host, const GemmPiece& piece) {
+  return ceil_divide(piece.depth, kGemmBlockDepth) *
+         ceil_divide(ceil_divide(piece.columns, host.tile_columns), kPackColumns);
 }
 
 void multiply_tile(const HostGemm& host, GemmForm form, const GemmPiece& piece, std::int64_t tile) {
@@ -108,7 +117,7 @@ void pack_pieces(const ExecSpace& exec, const HostGemm& host, GemmForm form, flo
   std::int64_t tiles = 0;
   for (GemmPiece& piece : pieces) {
     piece.pack_begin = tiles;
-    tiles += ceil_divide(piece.columns, host.tile_columns);
+    tiles += pack_tiles(host, piece);
   }
   const GemmPiece* begin = pieces.data();
   const GemmPiece* end = begin + pieces.size();

@@ -4,7 +4,7 @@
 /// whole block of k.
 
 #include "kernels/gemm/gemm_host.hpp"
-#include "kernels/gemm/gemm_simd.hpp"
+#include "kernels/host/simd.hpp"
 
 namespace moray::MORAY_ISA {
 namespace {
@@ -18,6 +18,7 @@ constexpr int kTileRows = 6;
 #else
 constexpr int kTileRows = 8;
 #endif
+constexpr int kLanes = Float::kLanes;
 constexpr int kTileVectors = 2;
 constexpr long kTileColumns = kTileVectors * kLanes;
 
@@ -33,11 +34,12 @@ struct TileArguments {
   long ldc;
   int columns;
   GemmStart start;
+  const float* next;  // c of the tile after this one: asked for while this one is computed
 };
 
 template <int rows, int vectors, bool in_place>
 void multiply_tile(const TileArguments& t) {
-  vec sum[rows][vectors];
+  Float sum[rows][vectors];
   const int last = t.columns - (vectors - 1) * kLanes;
   if (t.start == GemmStart::c) {
 #pragma GCC unroll 16
@@ -46,29 +48,32 @@ void multiply_tile(const TileArguments& t) {
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) {
         const bool whole = v + 1 < vectors || last == kLanes;
-        sum[i][v] = whole ? load(c + v * kLanes) : load_first(c + v * kLanes, last);
+        sum[i][v] = whole ? Float::load(c + v * kLanes) : Float::load(c + v * kLanes, last);
       }
     }
   } else {
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
-      __builtin_prefetch(t.c + i * t.ldc, 1);
-      __builtin_prefetch(t.c + i * t.ldc + t.columns - 1, 1);
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) sum[i][v] = zero();
+      for (int v = 0; v < vectors; ++v) sum[i][v] = Float::zero();
     }
   }
 
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i) {
+    __builtin_prefetch(t.next + i * t.ldc, 1);
+    __builtin_prefetch(t.next + i * t.ldc + vectors * kLanes - 1, 1);
+  }
   const float* a = t.a;
   const float* b = t.b;
   const long lda = t.lda;
   for (long l = 0; l < t.k; ++l) {
-    vec right[vectors];
+    Float right[vectors];
 #pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) right[v] = load(b + v * kLanes);
+    for (int v = 0; v < vectors; ++v) right[v] = Float::load(b + v * kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
-      const vec left = broadcast(in_place ? a + i * lda : a + i);
+      const Float left = Float::broadcast(in_place ? a[i * lda] : a[i]);
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) sum[i][v] = fma(left, right[v], sum[i][v]);
     }
@@ -81,11 +86,11 @@ void multiply_tile(const TileArguments& t) {
     float* c = t.c + i * t.ldc;
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) {
-      const vec result = add(sum[i][v], zero());  // never -0
+      const Float result = sum[i][v] + Float::zero();  // never -0
       if (v + 1 < vectors || last == kLanes) {
-        store(c + v * kLanes, result);
+        result.store(c + v * kLanes);
       } else {
-        store_first(c + v * kLanes, last, result);
+        result.store(c + v * kLanes, last);
       }
     }
   }
@@ -109,7 +114,7 @@ constexpr TileTable<2, false> kWidePacked;
 constexpr TileTable<1, true> kNarrowInPlace;
 constexpr TileTable<2, true> kWideInPlace;
 
-MORAY_INLINE TileFunction tile_function(long rows, long vectors, bool in_place) {
+MORAY_FUNCTION TileFunction tile_function(long rows, long vectors, bool in_place) {
   if (in_place) return (vectors == 1 ? kNarrowInPlace.of_rows : kWideInPlace.of_rows)[rows];
   return (vectors == 1 ? kNarrowPacked.of_rows : kWidePacked.of_rows)[rows];
 }

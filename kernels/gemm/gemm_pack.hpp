@@ -23,45 +23,45 @@ namespace {
 #endif
 
 /// x[i] lane j becomes x[j] lane i.
-MORAY_INLINE void transpose(vec (&x)[kLanes]) {
+MORAY_FUNCTION void transpose(Float (&x)[kLanes]) {
 #if defined(MORAY_ISA_v4) || defined(MORAY_ISA_v3)
-  // 4 x 4 blocks first: x[4 q + c] then holds, in each 128-bit lane, column c of rows 4 q to 4 q + 3.
+  // 4 x 4 blocks first: x[4 q + c].v then holds, in each 128-bit lane, column c of rows 4 q to 4 q + 3.
   constexpr int kOther = kLanes;  // an index into the second vector
 #pragma GCC unroll 4
   for (int q = 0; q < kLanes; q += 4) {
-    const vec low01 = MORAY_SHUFFLE(x[q], x[q + 1], 0, kOther, 1, kOther + 1);
-    const vec high01 = MORAY_SHUFFLE(x[q], x[q + 1], 2, kOther + 2, 3, kOther + 3);
-    const vec low23 = MORAY_SHUFFLE(x[q + 2], x[q + 3], 0, kOther, 1, kOther + 1);
-    const vec high23 = MORAY_SHUFFLE(x[q + 2], x[q + 3], 2, kOther + 2, 3, kOther + 3);
-    x[q] = MORAY_SHUFFLE(low01, low23, 0, 1, kOther, kOther + 1);
-    x[q + 1] = MORAY_SHUFFLE(low01, low23, 2, 3, kOther + 2, kOther + 3);
-    x[q + 2] = MORAY_SHUFFLE(high01, high23, 0, 1, kOther, kOther + 1);
-    x[q + 3] = MORAY_SHUFFLE(high01, high23, 2, 3, kOther + 2, kOther + 3);
+    const auto low01 = MORAY_SHUFFLE(x[q].v, x[q + 1].v, 0, kOther, 1, kOther + 1);
+    const auto high01 = MORAY_SHUFFLE(x[q].v, x[q + 1].v, 2, kOther + 2, 3, kOther + 3);
+    const auto low23 = MORAY_SHUFFLE(x[q + 2].v, x[q + 3].v, 0, kOther, 1, kOther + 1);
+    const auto high23 = MORAY_SHUFFLE(x[q + 2].v, x[q + 3].v, 2, kOther + 2, 3, kOther + 3);
+    x[q].v = MORAY_SHUFFLE(low01, low23, 0, 1, kOther, kOther + 1);
+    x[q + 1].v = MORAY_SHUFFLE(low01, low23, 2, 3, kOther + 2, kOther + 3);
+    x[q + 2].v = MORAY_SHUFFLE(high01, high23, 0, 1, kOther, kOther + 1);
+    x[q + 3].v = MORAY_SHUFFLE(high01, high23, 2, 3, kOther + 2, kOther + 3);
   }
 #pragma GCC unroll 4
   for (int c = 0; c < 4; ++c) {
 #if defined(MORAY_ISA_v4)
-    const vec even01 = MORAY_LANES(x[c], x[4 + c], 0, 2, 4, 6);
-    const vec odd01 = MORAY_LANES(x[c], x[4 + c], 1, 3, 5, 7);
-    const vec even23 = MORAY_LANES(x[8 + c], x[12 + c], 0, 2, 4, 6);
-    const vec odd23 = MORAY_LANES(x[8 + c], x[12 + c], 1, 3, 5, 7);
-    x[c] = MORAY_LANES(even01, even23, 0, 2, 4, 6);
-    x[4 + c] = MORAY_LANES(odd01, odd23, 0, 2, 4, 6);
-    x[8 + c] = MORAY_LANES(even01, even23, 1, 3, 5, 7);
-    x[12 + c] = MORAY_LANES(odd01, odd23, 1, 3, 5, 7);
+    const auto even01 = MORAY_LANES(x[c].v, x[4 + c].v, 0, 2, 4, 6);
+    const auto odd01 = MORAY_LANES(x[c].v, x[4 + c].v, 1, 3, 5, 7);
+    const auto even23 = MORAY_LANES(x[8 + c].v, x[12 + c].v, 0, 2, 4, 6);
+    const auto odd23 = MORAY_LANES(x[8 + c].v, x[12 + c].v, 1, 3, 5, 7);
+    x[c].v = MORAY_LANES(even01, even23, 0, 2, 4, 6);
+    x[4 + c].v = MORAY_LANES(odd01, odd23, 0, 2, 4, 6);
+    x[8 + c].v = MORAY_LANES(even01, even23, 1, 3, 5, 7);
+    x[12 + c].v = MORAY_LANES(odd01, odd23, 1, 3, 5, 7);
 #else
-    const vec low = __builtin_shufflevector(x[c], x[4 + c], 0, 1, 2, 3, 8, 9, 10, 11);
-    const vec high = __builtin_shufflevector(x[c], x[4 + c], 4, 5, 6, 7, 12, 13, 14, 15);
-    x[c] = low;
-    x[4 + c] = high;
+    const auto low = __builtin_shufflevector(x[c].v, x[4 + c].v, 0, 1, 2, 3, 8, 9, 10, 11);
+    const auto high = __builtin_shufflevector(x[c].v, x[4 + c].v, 4, 5, 6, 7, 12, 13, 14, 15);
+    x[c].v = low;
+    x[4 + c].v = high;
 #endif
   }
 #else
   for (int i = 0; i < kLanes; ++i) {
     for (int j = 0; j < i; ++j) {
-      const float swap = x[i].lane[j];
-      x[i].lane[j] = x[j].lane[i];
-      x[j].lane[i] = swap;
+      const float swap = x[i].v[j];
+      x[i].v[j] = x[j].v[i];
+      x[j].v[i] = swap;
     }
   }
 #endif
@@ -70,38 +70,39 @@ MORAY_INLINE void transpose(vec (&x)[kLanes]) {
 /// out[l * stride + i] = in[i * ld + l] for `rows` <= kLanes rows and k steps. Each step writes a
 /// whole vector: lanes from `rows` on are zero and are overwritten by the next step when
 /// stride < kLanes, so `out` has room for kLanes floats at its last step.
-MORAY_INLINE void pack_transposed(long rows, long k, const float* in, long ld, float* out,
-                                  long stride) {
+MORAY_FUNCTION void pack_transposed(long rows, long k, const float* in, long ld, float* out,
+                                    long stride) {
   for (long l = 0; l < k; l += kLanes) {
     const int depth = static_cast<int>(k - l < kLanes ? k - l : kLanes);
-    vec block[kLanes];
+    Float block[kLanes];
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) {
       if (i >= rows) {
-        block[i] = zero();
+        block[i] = Float::zero();
       } else {
-        block[i] = depth == kLanes ? load(in + i * ld + l) : load_first(in + i * ld + l, depth);
+        block[i] =
+            depth == kLanes ? Float::load(in + i * ld + l) : Float::load(in + i * ld + l, depth);
       }
     }
     transpose(block);
     if (depth == kLanes) {
 #pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) store(out + (l + i) * stride, block[i]);
+      for (int i = 0; i < kLanes; ++i) block[i].store(out + (l + i) * stride);
     } else {
-      for (int i = 0; i < depth; ++i) store(out + (l + i) * stride, block[i]);
+      for (int i = 0; i < depth; ++i) block[i].store(out + (l + i) * stride);
     }
   }
 }
 
-/// out[l * stride + i] = in[l * ld + i] for `count` <= stride columns, the rest zero.
-MORAY_INLINE void pack_straight(long count, long k, const float* in, long ld, float* out,
-                                long stride) {
+/// out[l * stride + i] = in[l * ld + i] for `count` columns, up to whole vectors with zeros; `out` has
+/// room for those at its last step.
+MORAY_FUNCTION void pack_straight(long count, long k, const float* in, long ld, float* out,
+                                  long stride) {
   for (long l = 0; l < k; ++l) {
-    const float* from = in + l * ld;
-    float* to = out + l * stride;
-    long i = 0;
-    for (; i + kLanes <= count; i += kLanes) store(to + i, load(from + i));
-    if (i < count) store(to + i, load_first(from + i, static_cast<int>(count - i)));
+    for (long i = 0; i < count; i += kLanes) {
+      const int lanes = static_cast<int>(count - i < kLanes ? count - i : kLanes);
+      Float::load(in + l * ld + i, lanes).store(out + l * stride + i);
+    }
   }
 }
 

@@ -104,6 +104,11 @@ TEST_CASE("products deeper and wider than any block of a kernel", "[gemm]") {
       products.emplace_back(form, 1, 530, 520, 0, random);
       products.emplace_back(form, 4, 130, 1029, 0, random);
       check(form, products);
+      // More than the workspace holds: cut by columns, and by steps of k.
+      std::vector<Product<float>> large;
+      large.emplace_back(form, 3, 2100, 1000, 0, random);
+      large.emplace_back(form, 2, 40, 50000, 0, random);
+      check(form, large);
     }
   }
   reset_variants();
