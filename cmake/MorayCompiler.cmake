@@ -26,3 +26,10 @@ endif()
 if(MORAY_BASELINE)
   target_compile_options(moray_flags INTERFACE $<BUILD_INTERFACE:$<$<COMPILE_LANGUAGE:CXX>:${MORAY_BASELINE}>>)
 endif()
+
+# Sanitizers, for the whole program (preset asan).
+set(MORAY_SANITIZE "" CACHE STRING "Sanitizers of the compiler, as in address,undefined")
+if(MORAY_SANITIZE)
+  target_compile_options(moray_flags INTERFACE $<BUILD_INTERFACE:-fsanitize=${MORAY_SANITIZE};-fno-omit-frame-pointer>)
+  target_link_options(moray_flags INTERFACE $<BUILD_INTERFACE:-fsanitize=${MORAY_SANITIZE}>)
+endif()
