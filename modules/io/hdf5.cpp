@@ -28,7 +28,7 @@ void prepare() {
 Handle access_properties(const std::string& path) {
   Handle access(MORAY_HDF5(H5Pcreate, path, H5P_FILE_ACCESS), H5Pclose);
   MORAY_HDF5(H5Pset_libver_bounds, path, access, H5F_LIBVER_V18, H5F_LIBVER_V18);
-#if H5_VERSION_GE(1, 10, 7)
+#if H5_VERSION_GE(1, 12, 1) || (H5_VERSION_GE(1, 10, 7) && !H5_VERSION_GE(1, 12, 0))
   // Locks of the file system fail on many parallel ones; run folders have their own lock.
   MORAY_HDF5(H5Pset_file_locking, path, access, false, true);
 #endif
