@@ -16,8 +16,8 @@ constexpr std::size_t kOps = 7;
 constexpr bool has_host_kernel(Op op) {
   switch (op) {
     case Op::gemm:
-      return true;
     case Op::attention:
+      return true;
     case Op::rmsnorm:
     case Op::swiglu:
     case Op::cross_entropy:

@@ -1,7 +1,11 @@
 #include "kernels/attention/attention.hpp"
 
+#include <algorithm>
+
 #include "core/error.hpp"
 #include "kernels/attention/attention_portable.hpp"
+#include "kernels/attention/attention_variants.hpp"
+#include "kernels/host/host_kernels.hpp"
 
 namespace moray {
 namespace {
@@ -11,11 +15,21 @@ void require_extents(const Matrix<T>& x, std::int64_t rows, std::int64_t cols) {
   MORAY_REQUIRE(x.rows == rows && x.cols == cols && x.stride >= cols);
 }
 
+/// The host kernels of the selected variant, or null: float64, which serves gradient checks, has
+/// the portable one alone.
+const HostAttention* host_attention() {
+  const HostKernels* host = host_kernels(selected_variant(Op::attention));
+  return host == nullptr ? nullptr : host->attention;
+}
+
 }  // namespace
 
+/// Enough for any variant, so that a plan does not depend on the machine that makes it.
 template <class Real>
 std::int64_t attention_workspace(const AttentionShape& shape) {
-  return portable::attention_workspace<Real>(shape);
+  const std::int64_t portable = portable::attention_workspace<Real>(shape);
+  if (!kHostBackend || !std::is_same_v<Real, float>) return portable;
+  return std::max(portable, attention_host_workspace(shape));
 }
 
 template <class Real>
@@ -30,6 +44,11 @@ void attention_forward(const ExecSpace& exec, const AttentionShape& shape, Matri
   require_extents(l, tokens, shape.heads);
   require_extents(o, tokens, shape.heads * shape.value);
   MORAY_REQUIRE(workspace.size >= attention_workspace<Real>(shape));
+  if constexpr (std::is_same_v<Real, float>) {
+    if (const HostAttention* host = host_attention()) {
+      return attention_host_forward(exec, *host, shape, q, kv, k_pe, workspace, m, l, o);
+    }
+  }
   portable::attention_forward<Real>(exec, shape, q, kv, k_pe, m, l, o);
 }
 
@@ -46,6 +65,12 @@ void attention_backward(const ExecSpace& exec, const AttentionShape& shape, Real
   require_extents(dkv, tokens, shape.heads * (shape.nope + shape.value));
   require_extents(dk_pe, tokens, shape.rope);
   MORAY_REQUIRE(workspace.size >= attention_workspace<Real>(shape));
+  if constexpr (std::is_same_v<Real, float>) {
+    if (const HostAttention* host = host_attention()) {
+      return attention_host_backward(exec, *host, shape, scale, dout, o, q, kv, k_pe, m, l,
+                                     workspace, dq, dkv, dk_pe);
+    }
+  }
   portable::attention_backward<Real>(exec, shape, scale, dout, o, q, kv, k_pe, m, l, workspace, dq,
                                      dkv, dk_pe);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/attention/attention_host.hpp"
 #include "kernels/gemm/gemm_host.hpp"
 #include "kernels/variants.hpp"
 
@@ -10,6 +11,7 @@ namespace moray {
 /// are how the rest of the program reaches them).
 struct HostKernels {
   const HostGemm* gemm = nullptr;
+  const HostAttention* attention = nullptr;
 };
 
 /// The kernels behind a host variant; null when this build has it not or `variant` is no host one.

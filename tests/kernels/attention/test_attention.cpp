@@ -4,6 +4,7 @@
 
 #include "catch.hpp"
 #include "kernels/attention/problem.hpp"
+#include "kernels/variants.hpp"
 
 using namespace moray;
 using moray::test::Problem;
@@ -45,13 +46,55 @@ std::uint64_t digest(const std::vector<Real>& x) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("attention has the bits of its definition", "[attention]", float, double) {
-  for (const AttentionShape& shape : kShapes) {
-    for (const double spread : {1.0, 20.0}) {
-      CAPTURE(shape.sequences, shape.rows, shape.heads, shape.nope, shape.value, spread);
-      check_problem<TestType>(shape, spread);
+TEST_CASE("every variant of attention has the bits of its definition", "[attention]") {
+  for (const Variant variant : available_variants(Op::attention)) {
+    if (!is_exact(variant)) continue;
+    force_variant(Op::attention, variant);
+    for (const AttentionShape& shape : kShapes) {
+      for (const double spread : {1.0, 20.0}) {
+        CAPTURE(variant_name(variant), shape.sequences, shape.rows, shape.heads, shape.nope,
+                shape.rope, shape.value, spread);
+        check_problem<float>(shape, spread);
+      }
     }
   }
+  reset_variants();
+}
+
+TEST_CASE("float64 attention has the bits of its definition", "[attention]") {
+  for (const AttentionShape& shape : kShapes) {
+    CAPTURE(shape.sequences, shape.rows, shape.heads, shape.nope, shape.rope, shape.value);
+    check_problem<double>(shape, 20);
+  }
+}
+
+TEST_CASE("variants agree on sequences of several blocks of keys", "[attention]") {
+  const std::vector<AttentionShape> shapes = {{2, 256, 2, 32, 16, 32},
+                                              {1, 257, 1, 96, 64, 64},
+                                              {1, 611, 2, 20, 12, 33},
+                                              {1, 300, 1, 400, 8, 410}};
+  for (const AttentionShape& shape : shapes) {
+    CAPTURE(shape.rows, shape.nope, shape.value);
+    force_variant(Op::attention, Variant::portable);
+    Problem<float> portable(shape, 8);
+    portable.forward();
+    portable.backward();
+    for (const Variant variant : available_variants(Op::attention)) {
+      if (!is_exact(variant) || variant == Variant::portable) continue;
+      CAPTURE(variant_name(variant));
+      force_variant(Op::attention, variant);
+      Problem<float> run(shape, 8);
+      run.forward();
+      run.backward();
+      CHECK(same_bits(run.m.host, portable.m.host));
+      CHECK(same_bits(run.l.host, portable.l.host));
+      CHECK(same_bits(run.o.host, portable.o.host));
+      CHECK(same_bits(run.dq.host, portable.dq.host));
+      CHECK(same_bits(run.dkv.host, portable.dkv.host));
+      CHECK(same_bits(run.dk_pe.host, portable.dk_pe.host));
+    }
+  }
+  reset_variants();
 }
 
 TEST_CASE("probabilities more than 40 below the maximum are +0, at exactly 40 they are not",
