@@ -52,12 +52,12 @@ std::string hint(const std::string& name, const std::vector<std::string>& candid
 [[noreturn]] void refuse_command(const std::vector<Command>& table, const std::string& name) {
   std::vector<std::string> names = {"--help", "--version"};
   if (name[0] == '-') {
-    fail(ExitCode::usage, "unknown option '{}'{}; `moray --help` lists them", name,
+    fail(ExitCode::usage, "unknown option '{}'{} (`moray --help` lists them)", name,
          hint(name, names));
   }
   names.clear();
   for (const Command& command : table) names.push_back(command.name);
-  fail(ExitCode::usage, "unknown subcommand '{}'{}; `moray --help` lists them", name,
+  fail(ExitCode::usage, "unknown subcommand '{}'{} (`moray --help` lists them)", name,
        hint(name, names));
 }
 

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
+#include <algorithm>
+#include <cstdlib>
 
 #include "config/number.hpp"
+#include "config/place.hpp"
 
 namespace moray {
 
@@ -25,14 +27,15 @@ std::string parse_amount(std::string_view text, Amount& amount) {
     } else if (unit == "tokens" || unit == "token") {
       result.unit = Amount::Unit::tokens;
     } else if (unit != "steps" && unit != "step") {
-      return fmt::format("'{}' is not a unit; write steps, samples or tokens", unit.substr(0, 40));
+      return fmt::format("'{}' is not a unit; write steps, samples or tokens", shown(unit));
     }
   }
   std::int64_t whole = 0;
   if (std::string error = parse_number(number, whole); !error.empty()) return error;
+  // Beyond 2^53 the float64 that an amount is would be another number.
+  if (std::abs(whole) > std::int64_t{1} << 53)
+    return fmt::format("{} is more than 2^53", shown(number));
   result.value = static_cast<double>(whole);
-  if (std::abs(result.value) > 9007199254740992.0)
-    return fmt::format("{} is more than 2^53", number);
   amount = result;
   return "";
 }

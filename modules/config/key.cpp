@@ -155,6 +155,7 @@ std::string Key::read_list(const Node& node, const std::string& folder) {
     items.push_back(path_ ? resolved_path(item.text, node, folder) : item.text);
   };
   if (node.kind == Node::Kind::scalar) take(node);  // one entry needs no brackets
+  if (node.kind == Node::Kind::list && node.children.empty() && required_) return "is empty";
   for (const Node& item : node.children) {
     if (item.kind != Node::Kind::scalar) return "has an entry that is not text";
     take(item);
@@ -165,7 +166,7 @@ std::string Key::read_list(const Node& node, const std::string& folder) {
 
 std::string Key::read_scalar(const Node& node, const std::string& folder) {
   const auto number = [&](auto* target) -> std::string {
-    if (node.quoted) return fmt::format("is text in quotes ({})", quote_yaml(node.text));
+    if (node.quoted) return fmt::format("is text in quotes ({})", quote_yaml(shown(node.text)));
     auto value = *target;
     std::string error;
     if constexpr (std::is_same_v<decltype(value), Amount>) {
@@ -180,7 +181,7 @@ std::string Key::read_scalar(const Node& node, const std::string& folder) {
   return std::visit(
       Overloaded{[&](bool* target) -> std::string {
                    if (node.quoted || (node.text != "true" && node.text != "false"))
-                     return fmt::format("= '{}' is neither true nor false", node.text);
+                     return fmt::format("= '{}' is neither true nor false", shown(node.text));
                    *target = node.text == "true";
                    return "";
                  },
@@ -208,7 +209,7 @@ std::string Key::check(const std::string& value) const {
   if (choices_.empty() || std::find(choices_.begin(), choices_.end(), value) != choices_.end())
     return "";
   const auto near = nearest_name(value, choices_);
-  return fmt::format("'{}' is no choice{}", value,
+  return fmt::format("'{}' is no choice{}", shown(value),
                      near && !near->empty() ? fmt::format("; did you mean '{}'?", *near) : "");
 }
 

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "config/place.hpp"
+
 namespace moray {
 
 namespace {
@@ -15,11 +17,6 @@ constexpr double kLargestExact = 9007199254740992.0;  // 2^53
 bool looks_octal(std::string_view text) {
   if (!text.empty() && text[0] == '-') text.remove_prefix(1);
   return text.size() > 1 && text[0] == '0' && text[1] != '.' && text[1] != 'e' && text[1] != 'E';
-}
-
-// How much of a text a message repeats.
-std::string shown(std::string_view text) {
-  return text.size() <= 40 ? std::string(text) : std::string(text.substr(0, 40)) + "...";
 }
 
 template <class T>

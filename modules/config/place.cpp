@@ -9,8 +9,8 @@
 namespace moray {
 
 namespace {
-// A deck that is no deck at all (a binary file, say) would otherwise fill the screen.
-constexpr std::size_t kMostLines = 100;
+constexpr std::size_t kMostLines = 100;  // on a screen
+constexpr std::size_t kMostText = 60;    // of a text in a message
 }  // namespace
 
 std::string to_string(const Place& place, const std::string& file) {
@@ -25,8 +25,13 @@ std::string to_string(const Place& place, const std::string& file) {
   return fmt::format("{}:1:1", file);
 }
 
+std::string shown(std::string_view text) {
+  if (text.size() <= kMostText) return std::string(text);
+  return std::string(text.substr(0, kMostText)) + "...";
+}
+
 void Problems::add(Place place, std::string message) {
-  list_.push_back({place, std::move(message)});
+  if (!full()) list_.push_back({place, std::move(message)});
 }
 
 std::vector<Problem> Problems::sorted() const {

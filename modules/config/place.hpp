@@ -1,12 +1,14 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace moray {
 
 /// Where a value of a deck comes from.
 struct Place {
+  // In increasing order of precedence.
   enum class Origin { by_default, file, command_line };
   Origin origin = Origin::by_default;
   int line = 0;  ///< from 1; only in a file
@@ -26,17 +28,23 @@ struct Problem {
 /// the file.
 std::string to_string(const Place& place, const std::string& file);
 
+/// A text as a message repeats it: cut when it is long.
+std::string shown(std::string_view text);
+
 /// Everything that is wrong with a deck, collected so that one run reports all of it.
 class Problems {
  public:
   void add(Place place, std::string message);
   bool empty() const { return list_.empty(); }
+  /// So many that this is no deck at all: no use in looking for more.
+  bool full() const { return list_.size() >= kMost; }
   /// In the order of the file, then the command line.
   std::vector<Problem> sorted() const;
   /// One line a problem, then "2 errors. Nothing was started.".
   std::string report(const std::string& file) const;
 
  private:
+  static constexpr std::size_t kMost = 1000;
   std::vector<Problem> list_;
 };
 

@@ -23,9 +23,8 @@ class Reader {
   void read(Section& section, const Node& node) {
     if (node.kind != Node::Kind::map && node.kind != Node::Kind::null) {
       const bool whole = section.path().empty();
-      problems_.add(node.place,
-                    whole ? std::string("a deck is a map of sections")
-                          : fmt::format("'{}' is a section: a map of keys", section.path()));
+      problems_.add(node.place, whole ? std::string("a deck is a map of sections")
+                                      : fmt::format("'{}' takes a map of keys", section.path()));
       give_up(section);
       return;
     }
@@ -101,7 +100,8 @@ class Reader {
   }
 
   void unknown(Section& section, const Node& child) {
-    const std::string name = section.full(child.key);
+    if (problems_.full()) return;
+    const std::string name = section.full(shown(child.key));
     const bool top = section.path().empty();
     std::string message = fmt::format("unknown {} '{}'", top ? "section" : "key", name);
     if (child.key == "<<") message += "; merge keys are not part of a deck";
@@ -158,7 +158,7 @@ void check_rules_of(Section& root, Section& section, Problems& problems) {
       const Involved one = involved(root, name);
       const bool given = one.place.origin != Place::Origin::by_default;
       readable = readable && one.readable;
-      if (given && place.origin == Place::Origin::by_default) place = one.place;
+      if (one.place.origin > place.origin) place = one.place;
       values += fmt::format("{}{} = {}{}", values.empty() ? "" : ", ", name, one.value,
                             given ? "" : " by default");
     }

@@ -14,7 +14,8 @@ namespace moray {
 
 class Section;
 
-/// A condition on several keys. Broken, it is reported at the first of its keys that was given.
+/// A condition on several keys. Broken, it is reported at the first of its keys that the deck gives,
+/// or on the command line if one of them was changed there.
 struct Rule {
   std::vector<std::string> keys;  ///< full names: "moe.top_k"
   std::string sentence;           ///< what must hold: "moe.top_k is at most moe.experts"

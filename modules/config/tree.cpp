@@ -32,7 +32,7 @@ class Builder : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ == 0) return;
-    problems_.add(place_of(mark), "a second document starts here; a deck is one document");
+    report(place_of(mark), "a second document starts here; a deck is one document");
     throw Stop{};
   }
   void OnDocumentEnd() override {}
@@ -42,7 +42,7 @@ class Builder : public YAML::EventHandler {
     add(Node::Kind::null, mark);
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    problems_.add(place_of(mark), "aliases (*name) are not part of a deck; write the value out");
+    report(place_of(mark), "aliases (*name) are not part of a deck; write the value out");
     add(Node::Kind::null, mark)->refused = true;
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -79,6 +79,11 @@ class Builder : public YAML::EventHandler {
     std::unordered_set<std::string> seen;
   };
 
+  void report(Place place, std::string message) {
+    problems_.add(place, std::move(message));
+    if (problems_.full()) throw Stop{};
+  }
+
   bool wants_key() const {
     return !frames_.empty() && frames_.back().node->kind == Node::Kind::map &&
            !frames_.back().has_key;
@@ -86,9 +91,9 @@ class Builder : public YAML::EventHandler {
 
   void check_properties(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
     if (anchor != 0)
-      problems_.add(place_of(mark), "anchors (&name) are not part of a deck; write the value out");
+      report(place_of(mark), "anchors (&name) are not part of a deck; write the value out");
     if (tagged(mark, tag))
-      problems_.add(place_of(mark), "tags (!name) are not part of a deck; leave it out");
+      report(place_of(mark), "tags (!name) are not part of a deck; leave it out");
   }
 
   // The parser says "?" for plain and "!" for quoted text, but "!" may also have been written.
@@ -105,8 +110,8 @@ class Builder : public YAML::EventHandler {
     frame.key_place = place_of(mark);
     if (!frame.seen.insert(name).second) {
       const Node* first = frame.node->find(name);
-      problems_.add(frame.key_place, fmt::format("key '{}' is given twice; the first is in line {}",
-                                                 name, first->key_place.line));
+      report(frame.key_place, fmt::format("key '{}' is given twice; the first is in line {}",
+                                          shown(name), first->key_place.line));
     }
   }
 
@@ -115,7 +120,7 @@ class Builder : public YAML::EventHandler {
     Node* node = &root_;
     if (!frames_.empty()) {
       if (wants_key()) {
-        problems_.add(place_of(mark), "a key must be plain text");
+        report(place_of(mark), "a key must be plain text");
         throw Stop{};
       }
       Frame& frame = frames_.back();
@@ -130,7 +135,7 @@ class Builder : public YAML::EventHandler {
   }
   void open(Node::Kind kind, const YAML::Mark& mark) {
     if (frames_.size() >= kDeepestDeck) {
-      problems_.add(place_of(mark), fmt::format("nested deeper than {} levels", kDeepestDeck));
+      report(place_of(mark), fmt::format("nested deeper than {} levels", kDeepestDeck));
       throw Stop{};
     }
     // Only the newest child of a node is ever open, so the pointers on the stack stay valid.
@@ -196,8 +201,10 @@ std::string quote_yaml(std::string_view text) {
   return result + "\"";
 }
 
+namespace {
+
 // Text that means the same without quotes wherever it stands.
-static bool is_plain(std::string_view text) {
+bool is_plain(std::string_view text) {
   if (text.empty() || text.front() == '-') return false;
   return std::all_of(text.begin(), text.end(), [](char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
@@ -205,20 +212,27 @@ static bool is_plain(std::string_view text) {
   });
 }
 
+std::string scalar_text(const std::string& text, bool quoted) {
+  return quoted || !is_plain(text) ? quote_yaml(text) : text;
+}
+
+}  // namespace
+
 std::string to_flow_yaml(const Node& node) {
   std::string result;
   switch (node.kind) {
     case Node::Kind::null:
       return "null";
     case Node::Kind::scalar:
-      return node.quoted || !is_plain(node.text) ? quote_yaml(node.text) : node.text;
+      return scalar_text(node.text, node.quoted);
     case Node::Kind::list:
       for (const Node& child : node.children)
         result += (result.empty() ? "" : ", ") + to_flow_yaml(child);
       return "[" + result + "]";
     case Node::Kind::map:
       for (const Node& child : node.children)
-        result += (result.empty() ? "" : ", ") + quote_yaml(child.key) + ": " + to_flow_yaml(child);
+        result += (result.empty() ? "" : ", ") + scalar_text(child.key, false) + ": " +
+                  to_flow_yaml(child);
       return "{" + result + "}";
   }
   return result;

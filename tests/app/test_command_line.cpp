@@ -1,0 +1,91 @@
+// The executable from outside: exit codes and what is said.
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <string>
+
+#include "catch.hpp"
+
+namespace {
+
+struct Run {
+  int code;
+  std::string text;  ///< standard output and standard error
+};
+
+Run moray(const std::string& arguments) {
+  const std::string command = std::string(MORAY_EXECUTABLE) + " " + arguments + " 2>&1";
+  std::FILE* pipe = popen(command.c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  Run run{};
+  char buffer[4096];
+  for (std::size_t n; (n = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;)
+    run.text.append(buffer, n);
+  const int status = pclose(pipe);
+  run.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return run;
+}
+
+const std::string kTiny = std::string(MORAY_INPUT_FOLDER) + "/tiny.yaml";
+
+bool contains(const Run& run, const std::string& text) {
+  return run.text.find(text) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("what was asked for and done is 0", "[app]") {
+  for (const std::string& arguments :
+       {std::string(""), std::string("--help"), std::string("--version"), std::string("help"),
+        std::string("help check"), std::string("help deck"),
+        std::string("help deck attention.yarn"), std::string("check --help"), std::string("info"),
+        std::string("info --json"), "check " + kTiny, "check --json " + kTiny,
+        "check --kokkos-num-threads=1 " + kTiny}) {
+    CAPTURE(arguments);
+    const Run run = moray(arguments);
+    CHECK(run.code == 0);
+    CHECK(!run.text.empty());
+  }
+  CHECK(contains(moray("--version"), "moray 0."));
+  CHECK(contains(moray("help check"), "--ranks N"));
+  CHECK(moray("check " + kTiny).text == kTiny + ": no errors\n");
+}
+
+TEST_CASE("a wrong command line is 2, with the nearest name", "[app]") {
+  const auto refused = [](const std::string& arguments, const std::string& message) {
+    CAPTURE(arguments);
+    const Run run = moray(arguments);
+    CHECK(run.code == 2);
+    CHECK(run.text == message + "\n");
+  };
+  refused("chek x.yaml",
+          "unknown subcommand 'chek'; did you mean 'check'? (`moray --help` lists them)");
+  refused("--versoin",
+          "unknown option '--versoin'; did you mean '--version'? (`moray --help` lists them)");
+  refused("check --jsn " + kTiny, "moray check: unknown option '--jsn'; did you mean '--json'?");
+  refused("check --jsn=3", "moray check: unknown option '--jsn'; did you mean '--json'?");
+  refused("check", "moray check: deck is required; see `moray help check`");
+  refused("info more", "moray info: 'more' is one argument too many");
+  refused("help deck mo", "a deck has no section 'mo'; did you mean 'moe'?");
+  refused("help chek",
+          "unknown subcommand 'chek'; did you mean 'check'? (`moray --help` lists them)");
+  refused("help check moe", "only `moray help deck` has sections ('moe')");
+  refused("check no.yaml", "no.yaml: cannot open the deck: No such file or directory");
+  CHECK(moray("check --ranks many " + kTiny).code == 2);
+}
+
+TEST_CASE("a wrong deck is 2, with every error", "[app]") {
+  const Run run = moray("check " + kTiny + " model.widht=3 moe.top_k=9");
+  CHECK(run.code == 2);
+  CHECK(contains(run, "command line: unknown key 'model.widht'; did you mean 'width'?"));
+  CHECK(contains(run, "moe.top_k is at most moe.experts / moe.groups * moe.top_groups"));
+  CHECK(contains(run, "2 errors. Nothing was started.\n"));
+
+  const Run ranks = moray("check --ranks 8 " + kTiny);
+  CHECK(ranks.code == 2);
+  CHECK(contains(ranks, "the data ranks divide parallel.lanes"));
+
+  const Run json = moray("check --json --ranks 8 " + kTiny);
+  CHECK(json.code == 2);
+  CHECK(contains(json, "\"valid\": false"));
+}
