@@ -96,8 +96,8 @@ void TrainingData::open_sources(const DataConfig& config) {
     const SourceConfig& given = config.sources[s];
     Source source;
     source.place = fmt::format("data.sources[{}]", s);
-    source.files =
-        std::make_shared<FileSet>(expand_paths(given.paths, shape_.folder, source.place));
+    source.files = std::make_shared<FileSet>(expand_paths(given.paths, shape_.folder, source.place),
+                                             source.place);
     source.shuffle_key = random_key(fmt::format("data.shuffle.{}", s), shape_.seed);
     const std::uint64_t split = split_point(*source.files, fraction);
     const FillInTheMiddle fim(config.fim_rate,
@@ -140,8 +140,8 @@ void TrainingData::open_validation(const DataConfig& config) {
   if (config.validation.empty()) return;
   validation_ = std::make_unique<Source>();
   validation_->place = "data.validation";
-  validation_->files =
-      std::make_shared<FileSet>(expand_paths(config.validation, shape_.folder, validation_->place));
+  validation_->files = std::make_shared<FileSet>(
+      expand_paths(config.validation, shape_.folder, validation_->place), validation_->place);
   validation_->validation = std::make_unique<TokenStream>(
       validation_->files, 0, validation_->files->bytes(), document_mode(config.documents),
       FillInTheMiddle(0, 0), tokenizer_->special());

@@ -15,17 +15,19 @@
 
 namespace moray {
 
-FileSet::FileSet(std::vector<std::string> paths) : paths_(std::move(paths)), slots_(kSlots) {
+FileSet::FileSet(std::vector<std::string> paths, const std::string& place)
+    : paths_(std::move(paths)), slots_(kSlots) {
   begins_.assign(1, 0);
   for (const std::string& path : paths_) {
     struct stat status {};
     if (::stat(path.c_str(), &status) != 0) {
-      fail(ExitCode::io, "{}: cannot be read as data: {}", path, std::strerror(errno));
+      fail(ExitCode::io, "{}: {} cannot be read: {}", place, path, std::strerror(errno));
     }
-    if (!S_ISREG(status.st_mode)) fail(ExitCode::io, "{}: is no regular file", path);
-    if (status.st_size == 0) fail(ExitCode::io, "{}: is empty; take it out of the data", path);
+    if (!S_ISREG(status.st_mode)) fail(ExitCode::io, "{}: {} is no regular file", place, path);
+    if (status.st_size == 0)
+      fail(ExitCode::io, "{}: {} is empty; take it out of the data", place, path);
     if (::access(path.c_str(), R_OK) != 0) {
-      fail(ExitCode::io, "{}: cannot be read as data: {}", path, std::strerror(errno));
+      fail(ExitCode::io, "{}: {} cannot be read: {}", place, path, std::strerror(errno));
     }
     begins_.push_back(begins_.back() + static_cast<std::uint64_t>(status.st_size));
   }

@@ -29,8 +29,9 @@ std::vector<std::string> expand_paths(const std::vector<std::string>& paths,
 /// Not for two threads at a time.
 class FileSet {
  public:
-  /// Error(io) when a file is missing, empty, unreadable or no regular file.
-  explicit FileSet(std::vector<std::string> paths);
+  /// Error(io) when a file is missing, empty, unreadable or no regular file; `place` names the deck
+  /// key in the message.
+  explicit FileSet(std::vector<std::string> paths, const std::string& place = "data");
   ~FileSet();
   FileSet(const FileSet&) = delete;
   FileSet& operator=(const FileSet&) = delete;

@@ -20,11 +20,13 @@ std::vector<std::string> files_below(const fs::path& folder, const std::string& 
   std::error_code error;
   fs::recursive_directory_iterator entry(folder, error);
   for (const fs::recursive_directory_iterator end; !error && entry != end; entry.increment(error)) {
-    const bool hidden = entry->path().filename().string().starts_with('.');
-    if (hidden) {
-      if (entry->is_directory(error)) entry.disable_recursion_pending();
-    } else if (entry->is_regular_file(error)) {
+    const fs::file_type type = entry->status(error).type();
+    if (entry->path().filename().string().starts_with('.')) {
+      if (type == fs::file_type::directory) entry.disable_recursion_pending();
+    } else if (type == fs::file_type::regular) {
       files.push_back(entry->path().string());
+    } else if (type == fs::file_type::not_found) {
+      fail(ExitCode::io, "{}: {} is a link to nothing", place, entry->path().string());
     }
   }
   if (error) fail(ExitCode::io, "{}: folder {}: {}", place, folder.string(), error.message());

@@ -218,6 +218,9 @@ TEST_CASE("what cannot be read is refused with its name") {
   refused("nothing", "holds no file");
   refused("empty", "is empty");
   refused("short", "one window needs 17");
+  std::filesystem::create_directories(folder.path() + "/links");
+  std::filesystem::create_symlink("nowhere", folder.path() + "/links/l");
+  refused("links", "is a link to nothing");
   if (::geteuid() != 0) {
     std::filesystem::permissions(folder.write("secret", "x"), std::filesystem::perms::none);
     refused("secret", "Permission denied");

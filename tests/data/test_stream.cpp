@@ -1,5 +1,6 @@
 // Token streams against a plain implementation that holds everything in memory.
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
