@@ -37,6 +37,22 @@ MORAY_FUNCTION float fused(float a, float b, float c) {
 #endif
 }
 
+/// The square root, correctly rounded.
+MORAY_FUNCTION double square_root(double x) {
+#if defined(__CUDA_ARCH__)
+  return __dsqrt_rn(x);
+#else
+  return __builtin_sqrt(x);
+#endif
+}
+MORAY_FUNCTION float square_root(float x) {
+#if defined(__CUDA_ARCH__)
+  return __fsqrt_rn(x);
+#else
+  return __builtin_sqrtf(x);
+#endif
+}
+
 MORAY_FUNCTION std::uint32_t float_bits(float x) {
   return __builtin_bit_cast(std::uint32_t, x);
 }

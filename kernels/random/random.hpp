@@ -17,12 +17,14 @@ struct RandomWords {
 RandomWords random_words(std::uint64_t key, std::uint64_t index);
 
 /// out[i] = float32(std (sqrt(-2 log u) cos(2 pi t))), u = ((r0 >> 8) + 1/2) 2^-24,
-/// t = (r1 >> 8) 2^-24, index = first + i.
+/// t = (r1 >> 8) 2^-24, index = first + i; in float64 with the functions of kernels/functions.
+/// Does not fence.
 void fill_normal(const ExecSpace& exec, std::uint64_t key, std::uint64_t first,
                  double standard_deviation, Vector<float> out);
 
-/// A uniform integer in [0, bound), bound >= 1, without modulo bias: Lemire's method over successive
-/// indices. `index` is advanced past the words used.
+/// A uniform integer in [0, bound), bound >= 1, without modulo bias: Lemire's method. A draw is
+/// x = r0 + 2^32 r1 of the next index; it is accepted unless x bound mod 2^64 < 2^64 mod bound, and
+/// gives floor(x bound / 2^64). `index` is advanced past the draws used.
 std::uint64_t random_below(std::uint64_t key, std::uint64_t& index, std::uint64_t bound);
 
 }  // namespace moray
