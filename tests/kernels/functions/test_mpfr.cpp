@@ -136,12 +136,16 @@ TEST_CASE("a million float32 arguments are rounded correctly") {
 TEST_CASE("hard cases are rounded correctly") {
   // The arguments of the tables, those whose value lies nearest to a boundary among all float32,
   // and the ends of ranges; each with its neighbours.
-  const std::uint32_t hard[] = {0x3c413d3a, 0x41178feb, 0x4c5d65a5, 0x65d890d3, 0x6f31a8ec,
-                                0x46199998, 0xc6199998, 0x3f800000, 0x3f7fffff, 0x3f3504f3,
-                                0x42b17217, 0x42b17218, 0xc2aeac50, 0xc2ce8ed0, 0xc2cff1b4,
-                                0xc2cff1b5, 0x42b20000, 0xc2d00000, 0x00000001, 0x00800000,
-                                0x007fffff, 0x39800000, 0x3fc90fdb, 0x40490fdb, 0x4b7fffff,
-                                0x80000000, 0x7f7fffff, 0x33000000, 0xb3000000, 0x32ffffff};
+  const std::uint32_t hard[] = {
+      0xc16912cd, 0xbbf0edf1, 0xc2b2e798, 0x377eff81, 0xbae0e25c,  // exp
+      0x65d890d3, 0x4c5d65a5, 0x4d604ebe, 0x41178feb, 0x1f116ab8,  // log
+      0x3c413d3a, 0x6f31a8ec,                                      //
+      0x46199998, 0xc6199998, 0x4371ade3, 0x3ef3830f, 0x45a8abb3,  // sin
+      0x3c107fe6, 0x39800000, 0x424790ce, 0x3a544395, 0x4a01dca4,  // cos
+      0x42b17217, 0x42b17218, 0xc2aeac50, 0xc2ce8ed0, 0xc2cff1b4,  // ends of exp's range
+      0x42b20000, 0xc2d00000, 0x33000000, 0xb3000000, 0x32ffffff,  //
+      0x00000001, 0x007fffff, 0x00800000, 0x80000000, 0x7f7fffff,  // denormals, zeros, the largest
+      0x3f800000, 0x3f7fffff, 0x3f3504f3, 0x3fc90fdb, 0x40490fdb, 0x4b7fffff};
   MpfrReference mpfr;
   for (const Function& f : kFunctions) {
     for (const std::uint32_t place : hard) {
