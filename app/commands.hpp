@@ -11,6 +11,11 @@ int check(const Options& options);
 int help(const Options& options);
 int info(const Options& options);
 
+/// Prints "ranks=4 threads=1", what the deck of a command line asks for: `moray launch-info COMMAND
+/// ...` is how the launcher learns it before it starts them. Throws Error(usage) for a command that
+/// runs on one rank, and for a deck with errors.
+int launch_info(const Command& command, const Options& options);
+
 /// The subcommands with their options, bound to `options`: the one list of what the program can do.
 std::vector<Command> command_table(Options& options);
 

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <string_view>
 
 #include "commands.hpp"
 #include "core/error.hpp"
@@ -17,12 +18,20 @@ int run(int argc, char** argv) {
   moray::Options options;
   const std::vector<moray::Command> table = moray::command_table(options);
 
-  // 2. Parse. Arguments of Kokkos (--kokkos-*) are set aside for whoever starts it; anything else
+  // 2. The launcher puts `launch-info` in front of a command line to learn how many ranks it wants.
+  const bool asked = argc > 1 && std::string_view(argv[1]) == "launch-info";
+  if (asked) {
+    --argc;
+    ++argv;
+  }
+
+  // 3. Parse. Arguments of Kokkos (--kokkos-*) are set aside for whoever starts it; anything else
   //    that no row of the table knows is an error.
   const moray::Command* command = moray::parse_command_line(argc, argv, table, options);
   if (command == nullptr) return static_cast<int>(moray::ExitCode::done);
+  if (asked) return moray::launch_info(*command, options);
 
-  // 3. Run it. Only subcommands that compute initialise MPI and Kokkos, and they do it themselves:
+  // 4. Run it. Only subcommands that compute initialise MPI and Kokkos, and they do it themselves:
   //    a login node allows neither.
   return command->run(options);
 }
@@ -30,7 +39,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // 4. Every error ends here: one clear message, and the code that the batch system acts on.
+  // 5. Every error ends here: one clear message, and the code that the batch system acts on.
   try {
     return run(argc, argv);
   } catch (const moray::Error& error) {

@@ -46,6 +46,7 @@ struct Command {
   const char* doc;
   int (*run)(const Options&);
   std::vector<OptionRow> rows;
+  bool on_ranks = false;  ///< starts MPI: the launcher gives it the ranks that the deck asks for
 };
 
 /// Parses a command line into `options`, to which the table's rows are bound, and returns the command

@@ -74,6 +74,12 @@ TEST_CASE("a wrong command line is 2, with the nearest name", "[app]") {
   CHECK(moray("check --ranks many " + kTiny).code == 2);
 }
 
+TEST_CASE("the launcher learns that a command runs on one rank", "[app]") {
+  const Run run = moray("launch-info check " + kTiny);
+  CHECK(run.code == 2);
+  CHECK(run.text == "moray check runs on one rank\n");
+}
+
 TEST_CASE("a wrong deck is 2, with every error", "[app]") {
   const Run run = moray("check " + kTiny + " model.widht=3 moe.top_k=9");
   CHECK(run.code == 2);
