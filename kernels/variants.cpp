@@ -11,26 +11,11 @@ namespace {
 
 constexpr std::size_t kOps = 7;
 
-/// Ops whose host micro-kernels are written: their files are compiled once per instruction set
-/// (cmake/MorayKernels.cmake). The others run their portable version.
-constexpr bool has_host_kernel(Op op) {
-  switch (op) {
-    case Op::gemm:
-    case Op::attention:
-      return true;
-    case Op::rmsnorm:
-    case Op::swiglu:
-    case Op::cross_entropy:
-    case Op::adamw:
-    case Op::elementwise:
-      return false;
-  }
-  return false;
-}
-
-std::vector<Variant> find_variants(Op op) {
+/// Every op has host micro-kernels: its files are compiled once per instruction set
+/// (cmake/MorayKernels.cmake).
+std::vector<Variant> find_variants() {
   std::vector<Variant> found;
-  if (kHostBackend && has_host_kernel(op)) {
+  if (kHostBackend) {
 #if defined(MORAY_HAVE_HOST_v4)
     if (processor_runs_v4()) found.push_back(Variant::host_v4);
 #endif
@@ -55,7 +40,7 @@ std::array<Choice, kOps>& choices() {
   static std::array<Choice, kOps> table = [] {
     std::array<Choice, kOps> fresh;
     for (std::size_t i = 0; i < kOps; ++i) {
-      fresh[i].available = find_variants(static_cast<Op>(i));
+      fresh[i].available = find_variants();
       fresh[i].selected = fresh[i].available.front();
     }
     return fresh;

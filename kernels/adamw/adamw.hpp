@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/matrix.hpp"
+#include "kernels/adamw/adamw_step.hpp"
 
 namespace moray {
 
@@ -13,20 +14,6 @@ inline std::int64_t block_count(std::int64_t elements) {
 /// sums (blocks) of a tensor x: each block's sum of squares as a float64 row reduction
 /// (16 chains of fma(double(x), double(x), c), folded by halves).
 void block_sums_of_squares(const ExecSpace& exec, Vector<const float> x, Vector<double> sums);
-
-/// Scalars of one update (docs/numerics.md, optimizer), already rounded to float32.
-struct AdamwStep {
-  float k = 1;  ///< clip factor over tokens: g = k G
-  float beta1 = 0;
-  float one_minus_beta1 = 0;
-  float beta2 = 0;
-  float one_minus_beta2 = 0;
-  float correction1 = 1;  ///< a1 = 1 / (1 - beta1^t)
-  float correction2 = 1;
-  float learning_rate = 0;
-  float decay = 1;  ///< 1 - lr wd, or exactly 1 for tensors without decay
-  float eps = 0;
-};
 
 /// w, m, v of n elements from the summed gradient G:
 /// g = k G; m = fma(b1, m, (1-b1) g); v = fma(b2, v, ((1-b2) g) g);

@@ -2,6 +2,7 @@
 
 #include "core/error.hpp"
 #include "kernels/cross_entropy/cross_entropy_variants.hpp"
+#include "kernels/host/host_rows.hpp"
 
 namespace moray {
 
@@ -11,6 +12,11 @@ void cross_entropy_forward(const ExecSpace& exec, Matrix<const Real> logits,
                            Vector<Real> loss) {
   MORAY_REQUIRE(logits.cols > 0 && targets.size == logits.rows);
   MORAY_REQUIRE(m.size == logits.rows && l.size == logits.rows && loss.size == logits.rows);
+  if constexpr (std::is_same_v<Real, float>) {
+    if (const HostKernels* host = selected_host_kernels(Op::cross_entropy)) {
+      return host::cross_entropy_forward(exec, *host->cross_entropy, logits, targets, m, l, loss);
+    }
+  }
   portable::cross_entropy_forward(exec, logits, targets, m, l, loss);
 }
 
@@ -20,6 +26,12 @@ void cross_entropy_backward(const ExecSpace& exec, Matrix<const Real> logits,
                             Vector<const Real> l, Real lambda, Matrix<Real> dlogit) {
   MORAY_REQUIRE(targets.size == logits.rows && m.size == logits.rows && l.size == logits.rows);
   MORAY_REQUIRE(dlogit.rows == logits.rows && dlogit.cols == logits.cols);
+  if constexpr (std::is_same_v<Real, float>) {
+    if (const HostKernels* host = selected_host_kernels(Op::cross_entropy)) {
+      return host::cross_entropy_backward(exec, *host->cross_entropy, logits, targets, m, l, lambda,
+                                          dlogit);
+    }
+  }
   portable::cross_entropy_backward(exec, logits, targets, m, l, lambda, dlogit);
 }
 

@@ -2,6 +2,7 @@
 
 #include "core/error.hpp"
 #include "kernels/elementwise/elementwise_variants.hpp"
+#include "kernels/host/host_rows.hpp"
 
 namespace moray {
 namespace {
@@ -16,6 +17,11 @@ bool same_shape(const Matrix<A>& a, const Matrix<B>& b) {
 template <class Real>
 void add(const ExecSpace& exec, Matrix<const Real> a, Matrix<const Real> b, Matrix<Real> out) {
   MORAY_REQUIRE(same_shape(a, out) && same_shape(b, out));
+  if constexpr (std::is_same_v<Real, float>) {
+    if (const HostKernels* host = selected_host_kernels(Op::elementwise)) {
+      return host::add(exec, *host->elementwise, a, b, out);
+    }
+  }
   portable::add(exec, a, b, out);
 }
 
@@ -23,22 +29,42 @@ template <class Real>
 void add_sum(const ExecSpace& exec, Matrix<const Real> a, Matrix<const Real> b,
              Matrix<const Real> c, Matrix<Real> out) {
   MORAY_REQUIRE(same_shape(a, out) && same_shape(b, out) && same_shape(c, out));
+  if constexpr (std::is_same_v<Real, float>) {
+    if (const HostKernels* host = selected_host_kernels(Op::elementwise)) {
+      return host::add_sum(exec, *host->elementwise, a, b, c, out);
+    }
+  }
   portable::add_sum(exec, a, b, c, out);
 }
 
 template <class Real>
 void copy(const ExecSpace& exec, Matrix<const Real> a, Matrix<Real> out) {
   MORAY_REQUIRE(same_shape(a, out));
+  if constexpr (std::is_same_v<Real, float>) {
+    if (const HostKernels* host = selected_host_kernels(Op::elementwise)) {
+      return host::copy(exec, *host->elementwise, a, out);
+    }
+  }
   portable::copy(exec, a, out);
 }
 
 template <class Real>
 void scale(const ExecSpace& exec, Real factor, Matrix<Real> x) {
+  if constexpr (std::is_same_v<Real, float>) {
+    if (const HostKernels* host = selected_host_kernels(Op::elementwise)) {
+      return host::scale(exec, *host->elementwise, factor, x);
+    }
+  }
   portable::scale(exec, factor, x);
 }
 
 template <class Real>
 void zero(const ExecSpace& exec, Matrix<Real> x) {
+  if constexpr (std::is_same_v<Real, float>) {
+    if (const HostKernels* host = selected_host_kernels(Op::elementwise)) {
+      return host::zero(exec, *host->elementwise, x);
+    }
+  }
   portable::zero(exec, x);
 }
 

@@ -2,36 +2,39 @@
 
 namespace moray {
 
+/// The table of one instruction set, from what the files of its object library export.
+#define MORAY_HOST_TABLE(isa)                                                                   \
+  namespace isa {                                                                               \
+  extern const HostGemm host_gemm;                                                              \
+  extern const HostAttention host_attention;                                                    \
+  extern const HostRmsnorm host_rmsnorm;                                                        \
+  extern const HostSwiglu host_swiglu;                                                          \
+  extern const HostCrossEntropy host_cross_entropy;                                             \
+  extern const HostAdamw host_adamw;                                                            \
+  extern const HostElementwise host_elementwise;                                                \
+  }                                                                                             \
+  static const HostKernels kernels_##isa = {                                                    \
+      &isa::host_gemm,          &isa::host_attention, &isa::host_rmsnorm,    &isa::host_swiglu, \
+      &isa::host_cross_entropy, &isa::host_adamw,     &isa::host_elementwise}
+
 #if defined(MORAY_HAVE_HOST_v3)
-namespace v3 {
-extern const HostGemm host_gemm;
-extern const HostAttention host_attention;
-}  // namespace v3
+MORAY_HOST_TABLE(v3);
 #endif
 #if defined(MORAY_HAVE_HOST_v4)
-namespace v4 {
-extern const HostGemm host_gemm;
-extern const HostAttention host_attention;
-}  // namespace v4
+MORAY_HOST_TABLE(v4);
 #endif
 #if defined(MORAY_HAVE_HOST_generic)
-namespace generic {
-extern const HostGemm host_gemm;
-extern const HostAttention host_attention;
-}  // namespace generic
+MORAY_HOST_TABLE(generic);
 #endif
 
 const HostKernels* host_kernels(Variant variant) {
 #if defined(MORAY_HAVE_HOST_v3)
-  static const HostKernels kernels_v3 = {&v3::host_gemm, &v3::host_attention};
   if (variant == Variant::host_v3) return &kernels_v3;
 #endif
 #if defined(MORAY_HAVE_HOST_v4)
-  static const HostKernels kernels_v4 = {&v4::host_gemm, &v4::host_attention};
   if (variant == Variant::host_v4) return &kernels_v4;
 #endif
 #if defined(MORAY_HAVE_HOST_generic)
-  static const HostKernels kernels_generic = {&generic::host_gemm, &generic::host_attention};
   if (variant == Variant::host_generic) return &kernels_generic;
 #endif
   return nullptr;

@@ -1,7 +1,12 @@
 #pragma once
 
+#include "kernels/adamw/adamw_host.hpp"
 #include "kernels/attention/attention_host.hpp"
+#include "kernels/cross_entropy/cross_entropy_host.hpp"
+#include "kernels/elementwise/elementwise_host.hpp"
 #include "kernels/gemm/gemm_host.hpp"
+#include "kernels/rmsnorm/rmsnorm_host.hpp"
+#include "kernels/swiglu/swiglu_host.hpp"
 #include "kernels/variants.hpp"
 
 namespace moray {
@@ -12,6 +17,11 @@ namespace moray {
 struct HostKernels {
   const HostGemm* gemm = nullptr;
   const HostAttention* attention = nullptr;
+  const HostRmsnorm* rmsnorm = nullptr;
+  const HostSwiglu* swiglu = nullptr;
+  const HostCrossEntropy* cross_entropy = nullptr;
+  const HostAdamw* adamw = nullptr;
+  const HostElementwise* elementwise = nullptr;
 };
 
 /// The kernels behind a host variant; null when this build has it not or `variant` is no host one.

@@ -1,6 +1,7 @@
 #include "kernels/swiglu/swiglu.hpp"
 
 #include "core/error.hpp"
+#include "kernels/host/host_rows.hpp"
 #include "kernels/swiglu/swiglu_variants.hpp"
 
 namespace moray {
@@ -10,6 +11,11 @@ void swiglu_forward(const ExecSpace& exec, Matrix<const Real> gu, Vector<const R
                     Matrix<Real> act) {
   MORAY_REQUIRE(gu.rows == act.rows && gu.cols == 2 * act.cols);
   MORAY_REQUIRE(w.size == 0 || w.size == act.rows);
+  if constexpr (std::is_same_v<Real, float>) {
+    if (const HostKernels* host = selected_host_kernels(Op::swiglu)) {
+      return host::swiglu_forward(exec, *host->swiglu, gu, w, act);
+    }
+  }
   portable::swiglu_forward(exec, gu, w, act);
 }
 
@@ -19,6 +25,11 @@ void swiglu_backward(const ExecSpace& exec, Matrix<const Real> dh, Matrix<const 
   MORAY_REQUIRE(gu.rows == dh.rows && gu.cols == 2 * dh.cols);
   MORAY_REQUIRE(dgu.rows == dh.rows && dgu.cols == gu.cols);
   MORAY_REQUIRE(w.size == 0 || (w.size == dh.rows && dw.size == dh.rows));
+  if constexpr (std::is_same_v<Real, float>) {
+    if (const HostKernels* host = selected_host_kernels(Op::swiglu)) {
+      return host::swiglu_backward(exec, *host->swiglu, dh, gu, w, dgu, dw);
+    }
+  }
   portable::swiglu_backward(exec, dh, gu, w, dgu, dw);
 }
 

@@ -3,6 +3,7 @@
 /// The implementations behind swiglu.hpp, with its contract: one namespace a variant.
 
 #include "kernels/swiglu/swiglu.hpp"
+#include "kernels/swiglu/swiglu_host.hpp"
 
 namespace moray::portable {
 
@@ -15,3 +16,14 @@ void swiglu_backward(const ExecSpace& exec, Matrix<const Real> dh, Matrix<const 
                      Vector<const Real> w, Matrix<Real> dgu, Vector<Real> dw);
 
 }  // namespace moray::portable
+
+/// The micro-kernels of one instruction set, spread over the threads of the host backend.
+namespace moray::host {
+
+void swiglu_forward(const ExecSpace& exec, const HostSwiglu& kernels, Matrix<const float> gu,
+                    Vector<const float> w, Matrix<float> act);
+void swiglu_backward(const ExecSpace& exec, const HostSwiglu& kernels, Matrix<const float> dh,
+                     Matrix<const float> gu, Vector<const float> w, Matrix<float> dgu,
+                     Vector<float> dw);
+
+}  // namespace moray::host

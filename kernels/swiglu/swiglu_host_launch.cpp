@@ -1,0 +1,28 @@
+#include "kernels/host/host_rows.hpp"
+#include "kernels/swiglu/swiglu_variants.hpp"
+
+namespace moray::host {
+
+void swiglu_forward(const ExecSpace& exec, const HostSwiglu& kernels, Matrix<const float> gu,
+                    Vector<const float> w, Matrix<float> act) {
+  static const std::string label = "moray::swiglu::forward_host";
+  const std::int64_t width = act.cols;
+  host_rows(label, exec, act.rows, [=](std::int64_t t) {
+    const float* weight = w.size == 0 ? nullptr : &w[t];
+    kernels.forward(width, gu.row(t), gu.row(t) + width, weight, act.row(t));
+  });
+}
+
+void swiglu_backward(const ExecSpace& exec, const HostSwiglu& kernels, Matrix<const float> dh,
+                     Matrix<const float> gu, Vector<const float> w, Matrix<float> dgu,
+                     Vector<float> dw) {
+  static const std::string label = "moray::swiglu::backward_host";
+  const std::int64_t width = dh.cols;
+  host_rows(label, exec, dh.rows, [=](std::int64_t t) {
+    const bool weighted = w.size != 0;
+    kernels.backward(width, dh.row(t), gu.row(t), gu.row(t) + width, weighted ? &w[t] : nullptr,
+                     dgu.row(t), dgu.row(t) + width, weighted ? &dw[t] : nullptr);
+  });
+}
+
+}  // namespace moray::host
