@@ -1,5 +1,6 @@
 #include "kernels/variants.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "core/error.hpp"
@@ -27,6 +28,12 @@ std::vector<Variant> find_variants() {
 #endif
   }
   found.push_back(Variant::portable);
+#if defined(MORAY_HAVE_BLAS)
+  if (op == Op::gemm) found.push_back(Variant::blas);
+#endif
+#if defined(MORAY_HAVE_ONEDNN)
+  if (op == Op::gemm) found.push_back(Variant::onednn);
+#endif
   return found;
 }
 
@@ -102,6 +109,13 @@ void force_variant(Op op, Variant variant) {
   }
   fail(ExitCode::usage, "kernels.{}: this build or processor has no variant '{}'; it has {}",
        op_name(op), variant_name(variant), names);
+}
+
+void prefer_vendor_variants() {
+  for (Choice& each : choices()) {
+    const auto vendor = std::find_if_not(each.available.begin(), each.available.end(), is_exact);
+    if (vendor != each.available.end()) each.selected = *vendor;
+  }
 }
 
 void reset_variants() {

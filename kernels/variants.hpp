@@ -18,13 +18,16 @@ bool is_exact(Variant variant);
 enum class Op { gemm, attention, rmsnorm, swiglu, cross_entropy, adamw, elementwise };
 std::string_view op_name(Op op);
 
-/// The variants of `op` that this build has and this processor can run, fastest exact one first.
+/// The variants of `op` that this build has and this processor can run, fastest exact one first,
+/// vendor ones last.
 std::vector<Variant> available_variants(Op op);
 /// The variant that runs: the fastest exact one unless forced.
 Variant selected_variant(Op op);
 /// Forces a variant (deck: `kernels: {gemm: portable}`; tests loop over all). Throws Error(usage)
 /// when this build or processor has it not.
 void force_variant(Op op, Variant variant);
+/// For `determinism: run`: each op that has a vendor variant takes it.
+void prefer_vendor_variants();
 /// Back to the default choice for every op.
 void reset_variants();
 

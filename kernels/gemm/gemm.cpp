@@ -2,6 +2,7 @@
 
 #include "core/error.hpp"
 #include "kernels/gemm/gemm_variants.hpp"
+#include "kernels/gemm/gemm_vendor.hpp"
 #include "kernels/host/host_kernels.hpp"
 
 namespace moray {
@@ -11,6 +12,12 @@ void gemm_variant(const ExecSpace& exec, Variant variant, GemmForm form,
   if (const HostKernels* host = host_kernels(variant)) {
     return gemm_host(exec, *host->gemm, form, tasks);
   }
+#if defined(MORAY_HAVE_BLAS)
+  if (variant == Variant::blas) return gemm_blas(exec, form, tasks);
+#endif
+#if defined(MORAY_HAVE_ONEDNN)
+  if (variant == Variant::onednn) return gemm_onednn(exec, form, tasks);
+#endif
   MORAY_REQUIRE(variant == Variant::portable);
   gemm_portable(exec, form, tasks);
 }
