@@ -94,10 +94,14 @@ run -n 500 train deck.yaml
 expect "-n: ranks" called "mpirun -n 500"
 expect "more ranks than cores, Open MPI 4" called "--oversubscribe --bind-to none"
 expect "-n is not the program's" not called "train deck.yaml -n"
-run train deck.yaml --ranks=500
-expect "--ranks= behind the command" called "mpirun -n 500"
+run train deck.yaml -n 500
+expect "-n behind the command" called "mpirun -n 500"
+run check deck.yaml --ranks 4
+expect "--ranks is the program's" says "program check deck.yaml --ranks 4"
 run -n none train deck.yaml
 expect "-n wants a number" fails_with 2
+run train deck.yaml -n
+expect "-n wants an argument" fails_with 2
 mpirun_of 5.0.7
 run -n 500 train deck.yaml
 expect "more ranks than cores, Open MPI 5" called "--map-by :OVERSUBSCRIBE --bind-to none"
