@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 LARGEST = 500_000  # bytes
-BINARY = (".h5", ".png", ".npz", ".bin")
+BINARY = (".h5", ".png", ".npz", ".bin", ".ref")
 CODE = (".cpp", ".hpp", ".cu", ".cuh")
 
 # A folder may include folders of its own level or a lower one, and itself; within a level there
