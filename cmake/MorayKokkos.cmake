@@ -7,7 +7,8 @@ set(MORAY_KOKKOS_BACKEND "" CACHE STRING "Kokkos backend that must be there: emp
 # URL and hash agree in two public recipes: CExA-project/cexa-kokkos-tutorials,
 # cmake/SetUpKokkos.cmake, and Homebrew's formula kokkos.rb (5.2.2).
 # UNVERIFIED until somebody has fetched it with this file; then remove this line.
-set(MORAY_KOKKOS_URL https://github.com/kokkos/kokkos/releases/download/5.2.2/kokkos-5.2.2.tar.gz)
+set(MORAY_KOKKOS_RELEASE 5.2.2)
+set(MORAY_KOKKOS_URL https://github.com/kokkos/kokkos/releases/download/${MORAY_KOKKOS_RELEASE}/kokkos-${MORAY_KOKKOS_RELEASE}.tar.gz)
 set(MORAY_KOKKOS_SHA256 d6557aaef39302282a15f9c770433d1fcdf4e961dfd6d9ed726b9d0d0f546b9f)
 
 # Sets MORAY_KOKKOS_FETCH. The imported targets of a Kokkos that lacks the backend would clash with
@@ -29,6 +30,7 @@ if(MORAY_KOKKOS_FETCH)
   FetchContent_Declare(kokkos URL ${MORAY_KOKKOS_URL} URL_HASH SHA256=${MORAY_KOKKOS_SHA256})
   FetchContent_MakeAvailable(kokkos)
   set(Kokkos_FOUND TRUE)
+  set(Kokkos_VERSION ${MORAY_KOKKOS_RELEASE})
   set(Kokkos_DEVICES "SERIAL;${MORAY_KOKKOS_BACKEND}, fetched")
 else()
   # No version in the call: the version file of Debian's 3.4 refuses ranges across majors.
