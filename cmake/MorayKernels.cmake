@@ -21,7 +21,7 @@ foreach(isa IN LISTS MORAY_HOST_ISAS)
   add_library(moray_host_${isa} OBJECT)
   target_include_directories(moray_host_${isa} PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/modules)
   target_compile_features(moray_host_${isa} PRIVATE cxx_std_20)
-  target_compile_options(moray_host_${isa} PRIVATE -ffp-contract=off -fno-math-errno -fno-trapping-math
+  target_compile_options(moray_host_${isa} PRIVATE -ffp-contract=off -fno-math-errno -fno-trapping-math -fno-exceptions
     -Wall -Wextra -Wshadow ${MORAY_ISA_FLAGS_${isa}})
   target_compile_definitions(moray_host_${isa} PRIVATE MORAY_ISA=${isa} MORAY_ISA_${isa}=1)
 endforeach()
