@@ -81,6 +81,7 @@ MORAY_FUNCTION typename V::Scalar row_reduction(std::int64_t n, const Step& step
   V chain[kParts < 2 ? 2 : kParts] = {};  // g++ 12 breaks on an array of one vector
   std::int64_t i = 0;
   for (; i + kRowChains <= n; i += kRowChains) {
+#pragma GCC unroll 4  // the chains stay in registers
     for (int part = 0; part < kParts; ++part) {
       chain[part] = step(i + part * V::kLanes, V::kLanes, chain[part]);
     }

@@ -92,10 +92,12 @@ struct Double {
   MORAY_FUNCTION static Double zero() { return {_mm256_setzero_pd()}; }
   MORAY_FUNCTION static Double load(const double* p) { return {_mm256_loadu_pd(p)}; }
   MORAY_FUNCTION static Double load(const double* p, int count) {
+    if (count >= kLanes) return load(p);
     return {_mm256_maskload_pd(p, _mm256_castpd_si256(first(count).m))};
   }
   MORAY_FUNCTION static Double load(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p))}; }
   MORAY_FUNCTION static Double load(const float* p, int count) {
+    if (count >= kLanes) return load(p);
     const __m128i wanted = _mm_cmpgt_epi32(_mm_set1_epi32(count), _mm_setr_epi32(0, 1, 2, 3));
     return {_mm256_cvtps_pd(_mm_maskload_ps(p, wanted))};
   }
