@@ -6,14 +6,15 @@ namespace moray {
 
 enum class GateScore { sigmoid, softmax };
 
-/// The groups of a token are marked in one 64-bit word.
+/// What one thread keeps while it selects: the best experts and the best groups of a token.
+inline constexpr std::int64_t kMaxGateChoices = 64;
 inline constexpr std::int64_t kMaxGateGroups = 64;
 
 /// Routing rule of one MoE layer (DeepSeek-V3 report, equations 12 to 16; V2 for softmax).
 struct GateRule {
   GateScore score = GateScore::sigmoid;
   std::int64_t experts = 0;     ///< E
-  std::int64_t top_k = 0;       ///< K
+  std::int64_t top_k = 0;       ///< K <= kMaxGateChoices
   std::int64_t groups = 1;      ///< G <= kMaxGateGroups, each of E / G consecutive experts
   std::int64_t top_groups = 1;  ///< groups that may be chosen from
   bool normalize = true;        ///< p = s / (sum of selected s + 1e-20); always for sigmoid

@@ -10,17 +10,15 @@ void gate_unlimited_counts(const ExecSpace& exec, std::int64_t top_k, Matrix<con
   static const std::string label = "moray::gate::unlimited_counts";
   const std::int64_t experts = s.cols;
   MORAY_REQUIRE(counts.cols == experts && counts.rows > 0 && s.rows % counts.rows == 0);
-  MORAY_REQUIRE(top_k >= 1 && top_k <= experts);
+  MORAY_REQUIRE(top_k >= 1 && top_k <= experts && top_k <= kMaxGateChoices);
   const std::int64_t rows = s.rows / counts.rows;  // of a sequence
   parallel_for(
       label, exec, s.rows, KOKKOS_LAMBDA(const std::int64_t t) {
         const Real* row = s.row(t);
-        const auto value = [=](std::int64_t e) { return or_lowest(row[e]); };
-        const Candidate<Real> last = last_chosen<Real>(experts, top_k, value);
-        for (std::int64_t e = 0; e < experts; ++e) {
-          if (!comes_before(last, Candidate<Real>{value(e), e})) {
-            Kokkos::atomic_add(&counts(t / rows, e), std::int64_t{1});
-          }
+        Best<Real, kMaxGateChoices> best(top_k);
+        for (std::int64_t e = 0; e < experts; ++e) best.offer(or_lowest(row[e]), e);
+        for (std::int64_t i = 0; i < top_k; ++i) {
+          Kokkos::atomic_add(&counts(t / rows, best.index(i)), std::int64_t{1});
         }
       });
 }

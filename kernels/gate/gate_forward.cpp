@@ -54,18 +54,17 @@ template <class Real, class Choice>
 KOKKOS_INLINE_FUNCTION std::uint64_t allowed_groups(const GateRule& rule, const Choice& choice) {
   if (rule.top_groups == rule.groups) return ~std::uint64_t{0};
   const std::int64_t size = rule.experts / rule.groups;
-  const auto score = [&](std::int64_t g) {
-    return group_score<Real>(rule.score, g * size, size, choice);
-  };
-  const Candidate<Real> last = last_chosen<Real>(rule.groups, rule.top_groups, score);
-  std::uint64_t allowed = 0;
+  Best<Real, kMaxGateGroups> best(rule.top_groups);
   for (std::int64_t g = 0; g < rule.groups; ++g) {
-    if (!comes_before(last, Candidate<Real>{score(g), g})) allowed |= std::uint64_t{1} << g;
+    best.offer(group_score<Real>(rule.score, g * size, size, choice), g);
   }
+  std::uint64_t allowed = 0;
+  for (std::int64_t i = 0; i < best.count(); ++i) allowed |= std::uint64_t{1} << best.index(i);
   return allowed;
 }
 
-/// The K experts of a token in increasing index.
+/// The K experts of a token in increasing index. Those of other groups count as -inf: as K experts
+/// are allowed (require_valid), they are never offered.
 template <class Real>
 KOKKOS_INLINE_FUNCTION void select_experts(const GateRule& rule, const Real* s, const Real* bias,
                                            std::int32_t* selected) {
@@ -74,16 +73,12 @@ KOKKOS_INLINE_FUNCTION void select_experts(const GateRule& rule, const Real* s, 
   };
   const std::uint64_t allowed = allowed_groups<Real>(rule, choice);
   const std::int64_t size = rule.experts / rule.groups;
-  const auto limited = [=](std::int64_t e) {
-    return (allowed >> (e / size) & 1) != 0 ? choice(e) : -std::numeric_limits<Real>::infinity();
-  };
-  const Candidate<Real> last = last_chosen<Real>(rule.experts, rule.top_k, limited);
-  std::int64_t k = 0;
-  for (std::int64_t e = 0; e < rule.experts; ++e) {
-    if (!comes_before(last, Candidate<Real>{limited(e), e})) {
-      selected[k++] = static_cast<std::int32_t>(e);
-    }
+  Best<Real, kMaxGateChoices> best(rule.top_k);
+  for (std::int64_t g = 0; g < rule.groups; ++g) {
+    if ((allowed >> g & 1) == 0) continue;
+    for (std::int64_t e = g * size; e < (g + 1) * size; ++e) best.offer(choice(e), e);
   }
+  best.write_sorted(selected);
 }
 
 /// w = (s / S) scale, or s scale.

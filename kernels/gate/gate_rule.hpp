@@ -10,7 +10,7 @@ inline void require_valid(const GateRule& rule) {
   MORAY_REQUIRE(rule.experts > 0 && rule.groups > 0 && rule.groups <= kMaxGateGroups);
   MORAY_REQUIRE(rule.experts % rule.groups == 0);
   MORAY_REQUIRE(rule.top_groups >= 1 && rule.top_groups <= rule.groups);
-  MORAY_REQUIRE(rule.top_k >= 1);
+  MORAY_REQUIRE(rule.top_k >= 1 && rule.top_k <= kMaxGateChoices);
   MORAY_REQUIRE(rule.top_k <= rule.top_groups * (rule.experts / rule.groups));
 }
 

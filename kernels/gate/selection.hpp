@@ -5,20 +5,8 @@
 
 #include "core/kokkos.hpp"
 
-/// Choosing the highest of a row without sorting and without scratch memory, for the gate.
+/// Choosing the highest of a row, for the gate: the higher value first, ties to the lower index.
 namespace moray {
-
-/// A value and where it is. The order of choice: the higher value first, ties to the lower index.
-template <class Real>
-struct Candidate {
-  Real value;
-  std::int64_t index;
-};
-
-template <class Real>
-KOKKOS_INLINE_FUNCTION bool comes_before(const Candidate<Real>& a, const Candidate<Real>& b) {
-  return a.value > b.value || (a.value == b.value && a.index < b.index);
-}
 
 /// NaN counts as -inf, so that every row has an order.
 template <class Real>
@@ -26,22 +14,42 @@ KOKKOS_INLINE_FUNCTION Real or_lowest(Real value) {
   return value == value ? value : -std::numeric_limits<Real>::infinity();
 }
 
-/// The candidate at place `count` (from 1) in the order of choice of value(i), i in [0, n), never
-/// NaN; 1 <= count <= n. Exactly `count` candidates do not come after it.
-template <class Real, class Value>
-KOKKOS_INLINE_FUNCTION Candidate<Real> last_chosen(std::int64_t n, std::int64_t count,
-                                                   const Value& value) {
-  constexpr Real infinity = std::numeric_limits<Real>::infinity();
-  Candidate<Real> last = {infinity, -1};  // before every candidate
-  for (std::int64_t place = 0; place < count; ++place) {
-    Candidate<Real> next = {-infinity, n};  // after every candidate
-    for (std::int64_t i = 0; i < n; ++i) {
-      const Candidate<Real> candidate = {value(i), i};
-      if (comes_before(last, candidate) && comes_before(candidate, next)) next = candidate;
+/// The highest values seen so far, at most kCapacity, best first.
+template <class Real, int kCapacity>
+class Best {
+ public:
+  KOKKOS_INLINE_FUNCTION explicit Best(std::int64_t wanted) : wanted_(wanted) {}
+
+  /// Offers the value of an index; indices come in increasing order, values are never NaN. An
+  /// equal value comes after those that are there: a tie goes to the lower index.
+  KOKKOS_INLINE_FUNCTION void offer(Real value, std::int64_t index) {
+    if (count_ == wanted_ && !(value > value_[count_ - 1])) return;
+    std::int64_t place = count_ < wanted_ ? count_++ : count_ - 1;
+    for (; place > 0 && value > value_[place - 1]; --place) {
+      value_[place] = value_[place - 1];
+      index_[place] = index_[place - 1];
     }
-    last = next;
+    value_[place] = value;
+    index_[place] = static_cast<std::int32_t>(index);
   }
-  return last;
-}
+
+  KOKKOS_INLINE_FUNCTION std::int64_t count() const { return count_; }
+  KOKKOS_INLINE_FUNCTION std::int32_t index(std::int64_t place) const { return index_[place]; }
+
+  /// Writes the indices in increasing order.
+  KOKKOS_INLINE_FUNCTION void write_sorted(std::int32_t* sorted) const {
+    for (std::int64_t i = 0; i < count_; ++i) {
+      std::int64_t place = i;
+      for (; place > 0 && sorted[place - 1] > index_[i]; --place) sorted[place] = sorted[place - 1];
+      sorted[place] = index_[i];
+    }
+  }
+
+ private:
+  std::int64_t wanted_;
+  std::int64_t count_ = 0;
+  Real value_[kCapacity];
+  std::int32_t index_[kCapacity];
+};
 
 }  // namespace moray

@@ -5,7 +5,7 @@ namespace moray {
 namespace {
 
 /// Channels that are added at a time, so that the partial sums stay in the first-level cache.
-constexpr int kChannels = kHostBackend ? 64 : 1;
+constexpr int kChannels = kHostBackend ? 256 : 1;
 /// Partial sums that wait at a time: one a level of the tree, and experts are numbered in int32.
 constexpr int kLevels = 33;
 
@@ -47,26 +47,35 @@ KOKKOS_INLINE_FUNCTION MergeOrder merge_order(std::int64_t experts, const std::i
   return order;
 }
 
-/// Channels [begin, end) of one token.
+/// sum = left + right; sum may be one of them.
+template <class Real>
+KOKKOS_INLINE_FUNCTION void add_channels(const Real* left, const Real* right, int channels,
+                                         Real* sum) {
+#pragma GCC ivdep
+  for (int j = 0; j < channels; ++j) sum[j] = left[j] + right[j];
+}
+
+/// `channels` channels of one token from `begin`. A leaf is read where it lies; only sums of
+/// several are kept, and the last goes to out.
 template <class Real>
 KOKKOS_INLINE_FUNCTION void combine_channels(const MergeOrder& order, int count,
                                              const Matrix<const Real>& rows,
                                              const std::int32_t* row_of, std::int64_t begin,
                                              int channels, Real* out) {
   Real partial[kLevels][kChannels];
+  const Real* stack[kLevels];  // a leaf or a partial sum
   int depth = 0;
   for (int k = 0; k < count; ++k) {
-    const Real* leaf = rows.row(row_of[k]) + begin;
-    for (int j = 0; j < channels; ++j) partial[depth][j] = leaf[j];
-    ++depth;
+    stack[depth++] = rows.row(row_of[k]) + begin;
     for (int merge = 0; merge < order.merges[k]; ++merge) {
       --depth;
-      for (int j = 0; j < channels; ++j) {
-        partial[depth - 1][j] = partial[depth - 1][j] + partial[depth][j];
-      }
+      Real* sum = k == count - 1 && depth == 1 ? out : partial[depth - 1];
+      add_channels(stack[depth - 1], stack[depth], channels, sum);
+      stack[depth - 1] = sum;
     }
   }
-  for (int j = 0; j < channels; ++j) out[j] = partial[0][j];
+  if (count > 1) return;
+  for (int j = 0; j < channels; ++j) out[j] = stack[0][j];
 }
 
 }  // namespace
