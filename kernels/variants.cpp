@@ -13,8 +13,8 @@ namespace {
 constexpr std::size_t kOps = 7;
 
 /// Every op has host micro-kernels: its files are compiled once per instruction set
-/// (cmake/MorayKernels.cmake).
-std::vector<Variant> find_variants() {
+/// (cmake/MorayKernels.cmake). Vendor variants are of products alone.
+std::vector<Variant> find_variants([[maybe_unused]] Op op) {
   std::vector<Variant> found;
   if (kHostBackend) {
 #if defined(MORAY_HAVE_HOST_v4)
@@ -47,7 +47,7 @@ std::array<Choice, kOps>& choices() {
   static std::array<Choice, kOps> table = [] {
     std::array<Choice, kOps> fresh;
     for (std::size_t i = 0; i < kOps; ++i) {
-      fresh[i].available = find_variants();
+      fresh[i].available = find_variants(static_cast<Op>(i));
       fresh[i].selected = fresh[i].available.front();
     }
     return fresh;
