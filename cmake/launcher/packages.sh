@@ -81,7 +81,7 @@ apt_install() {
   local become=$1
   shift
   local get="$become env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600"
-  if apt-cache show "$@" >/dev/null 2>&1 && $get install --no-install-recommends "$@" >&2 </dev/null; then
+  if apt-get -s -q install --no-install-recommends "$@" >/dev/null 2>&1 && $get install --no-install-recommends "$@" >&2 </dev/null; then
     return 0
   fi
   $get update >&2 </dev/null && $get install --no-install-recommends "$@" >&2 </dev/null
