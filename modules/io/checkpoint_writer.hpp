@@ -24,7 +24,8 @@ struct Slab {
 /// checkpoints that were there are untouched.
 ///
 /// `begin` and `commit` are called by all ranks together. `write` needs neither MPI nor HDF5, so a
-/// background thread may call it; it keeps its failure for `commit`.
+/// background thread may call it (one at a time, joined before `commit`); it keeps its failure for
+/// `commit`.
 class CheckpointWriter {
  public:
   /// `folder` holds the checkpoints of a run and must be there; `run` tells this process's

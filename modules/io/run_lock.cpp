@@ -107,7 +107,8 @@ bool create(const std::string& path, const std::string& text) {
 
 }  // namespace
 
-RunLock::RunLock(const std::string& run) : path_(run + "/lock"), text_(own_text()) {
+RunLock::RunLock(const std::string& run, std::chrono::milliseconds heartbeat)
+    : path_(run + "/lock"), text_(own_text()) {
   // Two jobs that find the same stale lock must not both take it: they queue at the folder. Where
   // the file system has no flock, the heartbeat tells the one that was robbed.
   const File folder(run, O_RDONLY | O_DIRECTORY);
@@ -125,12 +126,12 @@ RunLock::RunLock(const std::string& run) : path_(run + "/lock"), text_(own_text(
     replace_text(path_, text_);
   }
   ::flock(folder.descriptor(), LOCK_UN);
-  thread_ = std::thread([this] { beat(); });
+  thread_ = std::thread([this, heartbeat] { beat(heartbeat); });
 }
 
-void RunLock::beat() {
+void RunLock::beat(std::chrono::milliseconds heartbeat) {
   std::unique_lock lock(mutex_);
-  while (!stop_.wait_for(lock, kHeartbeat, [this] { return stopping_; })) {
+  while (!stop_.wait_for(lock, heartbeat, [this] { return stopping_; })) {
     try {
       if (read_text(path_, kLargestLock) == text_) {
         ::utimensat(AT_FDCWD, path_.c_str(), nullptr, 0);

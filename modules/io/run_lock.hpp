@@ -20,7 +20,7 @@ class RunLock {
   static constexpr std::chrono::seconds kStale{180};
 
   /// On rank 0.
-  explicit RunLock(const std::string& run);
+  explicit RunLock(const std::string& run, std::chrono::milliseconds heartbeat = kHeartbeat);
   ~RunLock();
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
@@ -32,7 +32,7 @@ class RunLock {
   void require_owned() const;
 
  private:
-  void beat();
+  void beat(std::chrono::milliseconds heartbeat);
 
   std::string path_;
   std::string text_;  // what this process wrote: tells its lock from any other

@@ -118,6 +118,50 @@ TEST_CASE("a killed process loses no row that was appended", "[metrics]") {
   ::close(pipe_ends[1]);
 }
 
+static void kill_at_random(int times) {
+  std::mt19937 random(4);
+  for (int i = 0; i < times; ++i) {
+    TemporaryFolder run;
+    int pipe_ends[2];
+    REQUIRE(::pipe(pipe_ends) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::close(pipe_ends[0]);
+      MetricsWriter writer(run.path(), sample_schema(), 0);
+      for (std::int64_t step = 1;; ++step) {
+        writer.append(sample_row(writer, step));
+        if (::write(pipe_ends[1], &step, sizeof step) != sizeof step) ::_exit(1);
+        if (step % 3 == 0) writer.close_segment();
+      }
+    }
+    ::close(pipe_ends[1]);
+    // Killed while or after this many rows: in an append, in a segment, or between.
+    std::int64_t appended = 0;
+    for (unsigned rows = 1 + random() % 7; rows > 0; --rows)
+      REQUIRE(::read(pipe_ends[0], &appended, sizeof appended) == sizeof appended);
+    ::usleep(random() % 3000);
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    for (std::int64_t more = 0; ::read(pipe_ends[0], &more, sizeof more) == sizeof more;)
+      appended = more;
+    ::close(pipe_ends[0]);
+    const std::int64_t rows = read_metrics(run.path()).rows;
+    CHECK(rows >= appended);
+    CHECK(rows <= appended + 1);
+    check_rows(run.path(), rows);
+    write_steps(run.path(), rows, rows + 4, 3);
+    check_rows(run.path(), rows + 4);
+    join_metrics(run.path());
+  }
+}
+
+TEST_CASE("killed at 20 random moments, no row is lost or there twice", "[metrics][kill]") {
+  kill_at_random(20);
+}
+TEST_CASE("killed at 100 random moments, no row is lost or there twice", "[metrics][kill][long]") {
+  kill_at_random(100);
+}
+
 TEST_CASE("a torn or changed end of the rows is cut off", "[metrics]") {
   TemporaryFolder run;
   write_steps(run.path(), 0, 5, 100);

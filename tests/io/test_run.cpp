@@ -3,9 +3,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
+#include <thread>
 
 #include "catch.hpp"
 #include "core/error.hpp"
@@ -87,6 +90,24 @@ TEST_CASE("a process number that was given again is no owner", "[lock]") {
     RunLock second(run.path());
     CHECK(second.owned());
   }
+}
+
+TEST_CASE("a lock is touched while it is held, and a robbed owner notices", "[lock]") {
+  using namespace std::chrono_literals;
+  TemporaryFolder run;
+  RunLock lock(run.path(), 5ms);
+  make_older(run / "lock", 1000);
+  const auto is_fresh = [&] {
+    struct stat status {};
+    return ::stat((run / "lock").c_str(), &status) == 0 &&
+           ::time(nullptr) - status.st_mtim.tv_sec < 500;
+  };
+  for (int i = 0; i < 2000 && !is_fresh(); ++i) std::this_thread::sleep_for(5ms);
+  CHECK(is_fresh());
+  CHECK_NOTHROW(lock.require_owned());
+  replace_text(run / "lock", "host elsewhere\n");
+  for (int i = 0; i < 2000 && lock.owned(); ++i) std::this_thread::sleep_for(5ms);
+  CHECK_FALSE(message_of([&] { lock.require_owned(); }).empty());
 }
 
 TEST_CASE("of many jobs that find a stale lock one takes it", "[lock]") {
