@@ -59,7 +59,8 @@ start() {
   if [ "$fits" = yes ]; then
     export OMP_PROC_BIND=${OMP_PROC_BIND:-close} OMP_PLACES=${OMP_PLACES:-cores}
   else
-    export OMP_PROC_BIND=${OMP_PROC_BIND:-false}
+    # Ranks that wait give their core to those that compute.
+    export OMP_PROC_BIND=${OMP_PROC_BIND:-false} OMPI_MCA_mpi_yield_when_idle=${OMPI_MCA_mpi_yield_when_idle:-1}
   fi
   [ "$ranks" -gt 1 ] || exec "$program" "$@"
 
