@@ -1,4 +1,5 @@
 // What a save and a read do when processes die, disks fill and bytes change.
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -189,6 +190,33 @@ TEST_CASE("a full or broken disk at each write and fsync: an error on every rank
       CHECK(newest_step(folder.path()) == (path_exists(folder / "step_00000002") ? 2 : 1));
       if (!failed) CHECK(call > 10);  // the save has more calls than that
     }
+  }
+}
+
+TEST_CASE("a limit that HDF5 itself runs into: an error, no crash, nothing lost",
+          "[checkpoint][full]") {
+  // A file may grow to so many bytes: the layout fails within HDF5, or later a pwrite of ours.
+  for (const rlim_t bytes : {0, 100, 800, 1500, 2048, 3000, 4096, 100000, 700000, 860000}) {
+    INFO(bytes << " bytes");
+    TemporaryFolder folder;
+    REQUIRE(save_sample(folder.path(), 1)[0].empty());
+    int pipe_ends[2];
+    REQUIRE(::pipe(pipe_ends) == 0);
+    CHECK_FALSE(killed([&] {
+      ::signal(SIGXFSZ, SIG_IGN);
+      const rlimit limit{bytes, bytes};
+      if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(2);
+      const auto errors = save_sample(folder.path(), 2, kRanks);
+      const bool told = !errors[0].empty() && errors[0] == errors[1];
+      if (::write(pipe_ends[1], told ? "e" : "-", 1) != 1) ::_exit(3);
+    }));
+    char told = 0;
+    CHECK(::read(pipe_ends[0], &told, 1) == 1);
+    CHECK(told == 'e');
+    ::close(pipe_ends[0]);
+    ::close(pipe_ends[1]);
+    CHECK(list_folder(folder.path()) == std::vector<std::string>{"step_00000001"});
+    CHECK(newest_step(folder.path()) == 1);
   }
 }
 
