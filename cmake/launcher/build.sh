@@ -106,9 +106,9 @@ test_command() {
   local status=0
   ctest --test-dir "$build" --output-on-failure -j "$(nproc 2>/dev/null || echo 1)" "${options[@]}" || status=$?
   local log=$build/Testing/Temporary/LastTest.log
-  if grep -q '^SKIPPED: ' "$log" 2>/dev/null; then
+  if grep -q '^ *SKIPPED: ' "$log" 2>/dev/null; then
     echo "Not run:"
-    awk '/^[0-9]+\/[0-9]+ Test(ing)?: / {name = $NF} /^SKIPPED: / {sub(/^SKIPPED: /, ""); print "  " name ": " $0}' "$log" | sort -u
+    awk '/^[0-9]+\/[0-9]+ Test(ing)?: / {name = $NF} /^ *SKIPPED: / {sub(/^ *SKIPPED: /, ""); print "  " name ": " $0}' "$log" | sort -u
   fi
   return "$status"
 }
