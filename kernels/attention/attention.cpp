@@ -5,7 +5,7 @@
 #include "core/error.hpp"
 #include "kernels/attention/attention_portable.hpp"
 #include "kernels/attention/attention_variants.hpp"
-#include "kernels/host/host_kernels.hpp"
+#include "kernels/host/host_rows.hpp"
 
 namespace moray {
 namespace {
@@ -15,16 +15,9 @@ void require_extents(const Matrix<T>& x, std::int64_t rows, std::int64_t cols) {
   MORAY_REQUIRE(x.rows == rows && x.cols == cols && x.stride >= cols);
 }
 
-/// The host kernels of the selected variant, or null: float64, which serves gradient checks, has
-/// the portable one alone.
-const HostAttention* host_attention() {
-  const HostKernels* host = host_kernels(selected_variant(Op::attention));
-  return host == nullptr ? nullptr : host->attention;
-}
-
 }  // namespace
 
-/// Enough for any variant, so that a plan does not depend on the machine that makes it.
+// Enough for any variant, so that a plan does not depend on the machine that makes it.
 template <class Real>
 std::int64_t attention_workspace(const AttentionShape& shape) {
   const std::int64_t portable = portable::attention_workspace<Real>(shape);
@@ -43,10 +36,12 @@ void attention_forward(const ExecSpace& exec, const AttentionShape& shape, Matri
   require_extents(m, tokens, shape.heads);
   require_extents(l, tokens, shape.heads);
   require_extents(o, tokens, shape.heads * shape.value);
+  MORAY_REQUIRE(shape.nope + shape.rope > 0);
   MORAY_REQUIRE(workspace.size >= attention_workspace<Real>(shape));
+  if (tokens == 0) return;
   if constexpr (std::is_same_v<Real, float>) {
-    if (const HostAttention* host = host_attention()) {
-      return attention_host_forward(exec, *host, shape, q, kv, k_pe, workspace, m, l, o);
+    if (const HostKernels* host = selected_host_kernels(Op::attention)) {
+      return attention_host_forward(exec, *host->attention, shape, q, kv, k_pe, workspace, m, l, o);
     }
   }
   portable::attention_forward<Real>(exec, shape, q, kv, k_pe, m, l, o);
@@ -65,10 +60,11 @@ void attention_backward(const ExecSpace& exec, const AttentionShape& shape, Real
   require_extents(dkv, tokens, shape.heads * (shape.nope + shape.value));
   require_extents(dk_pe, tokens, shape.rope);
   MORAY_REQUIRE(workspace.size >= attention_workspace<Real>(shape));
+  if (tokens == 0) return;
   if constexpr (std::is_same_v<Real, float>) {
-    if (const HostAttention* host = host_attention()) {
-      return attention_host_backward(exec, *host, shape, scale, dout, o, q, kv, k_pe, m, l,
-                                     workspace, dq, dkv, dk_pe);
+    if (const HostKernels* host = selected_host_kernels(Op::attention)) {
+      return attention_host_backward(exec, *host->attention, shape, scale, dout, o, q, kv, k_pe, m,
+                                     l, workspace, dq, dkv, dk_pe);
     }
   }
   portable::attention_backward<Real>(exec, shape, scale, dout, o, q, kv, k_pe, m, l, workspace, dq,

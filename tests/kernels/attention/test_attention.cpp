@@ -3,10 +3,13 @@
 #include <algorithm>
 
 #include "catch.hpp"
+#include "kernels/attention/attention_host_sizes.hpp"
 #include "kernels/attention/problem.hpp"
+#include "kernels/host/host_kernels.hpp"
 #include "kernels/variants.hpp"
 
 using namespace moray;
+using moray::test::Buffer;
 using moray::test::Problem;
 
 namespace {
@@ -93,6 +96,35 @@ TEST_CASE("variants agree on sequences of several blocks of keys", "[attention]"
       CHECK(same_bits(run.dkv.host, portable.dkv.host));
       CHECK(same_bits(run.dk_pe.host, portable.dk_pe.host));
     }
+  }
+  reset_variants();
+}
+
+TEST_CASE("a host head may be computed in parts", "[attention]") {
+  const AttentionShape shape = {1, 300, 1, 32, 16, 32};
+  for (const Variant variant : available_variants(Op::attention)) {
+    const HostKernels* host = host_kernels(variant);
+    if (host == nullptr) continue;
+    CAPTURE(variant_name(variant));
+    force_variant(Op::attention, variant);
+    Problem<float> whole(shape, 8), parts(shape, 8);
+    whole.forward();
+    const auto q = parts.view(parts.q, parts.q_cols()), kv = parts.view(parts.kv, parts.kv_cols());
+    const auto k_pe = parts.view(parts.k_pe, shape.rope), o = parts.view(parts.o, parts.o_cols());
+    const auto m = parts.view(parts.m, 1), l = parts.view(parts.l, 1);
+    const AttentionHead head = {300,     32,           16,        32,        q.data,     q.stride,
+                                kv.data, kv.data + 32, kv.stride, k_pe.data, k_pe.stride};
+    const AttentionOutput out = {m.data, l.data, m.stride, l.stride, o.data, o.stride};
+    const std::vector<long> ends = {0, 37, 111, 256, 300};
+    for (std::size_t i = 1; i < ends.size(); ++i) {
+      Buffer<float> scratch;
+      scratch.resize(forward_scratch(300, 32, 16, 32));
+      host->attention->forward(head, ends[i - 1], ends[i], out, scratch.device.data());
+    }
+    for (Buffer<float>* x : {&parts.m, &parts.l, &parts.o}) x->download();
+    CHECK(same_bits(parts.m.host, whole.m.host));
+    CHECK(same_bits(parts.l.host, whole.l.host));
+    CHECK(same_bits(parts.o.host, whole.o.host));
   }
   reset_variants();
 }
