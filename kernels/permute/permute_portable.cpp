@@ -5,7 +5,7 @@ namespace moray {
 namespace {
 
 /// Channels that are added at a time, so that the partial sums stay in the first-level cache.
-constexpr int kChannels = kHostBackend ? 256 : 1;
+constexpr int kChannels = kHostBackend ? 512 : 1;
 /// Partial sums that wait at a time: one a level of the tree, and experts are numbered in int32.
 constexpr int kLevels = 33;
 
