@@ -22,7 +22,11 @@ target_compile_definitions(moray_dependencies INTERFACE OMPI_SKIP_MPICXX MPICH_S
 set(HDF5_PREFER_PARALLEL ON)
 find_package(HDF5 QUIET COMPONENTS C)
 set(MORAY_HDF5_PARALLEL ${HDF5_IS_PARALLEL})
-moray_require(MORAY_HDF5_PARALLEL "hdf5, parallel" "found: ${HDF5_VERSION} ${HDF5_C_LIBRARIES}; Debian: libhdf5-openmpi-dev; cluster: load a parallel hdf5 module")
+set(MORAY_HDF5_FOUND "")
+if(HDF5_FOUND)
+  set(MORAY_HDF5_FOUND "found, not parallel: ${HDF5_VERSION} ${HDF5_C_LIBRARIES}; ")
+endif()
+moray_require(MORAY_HDF5_PARALLEL "hdf5, parallel" "${MORAY_HDF5_FOUND}Debian: libhdf5-openmpi-dev; cluster: load a parallel hdf5 module")
 target_include_directories(moray_dependencies SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_libraries(moray_dependencies INTERFACE ${HDF5_C_LIBRARIES})
 
