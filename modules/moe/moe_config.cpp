@@ -1,6 +1,7 @@
 #include "moe/moe_config.hpp"
 
 #include "config/section.hpp"
+#include "kernels/gate/gate.hpp"
 
 namespace moray {
 
@@ -39,14 +40,17 @@ void declare_rules(Section& section, const MoeConfig& c) {
 void declare(Section& section, MoeConfig& config) {
   section.key("experts", config.experts, "Routed experts E of a layer; 0: every layer is dense.")
       .at_least(0);
-  section.key("top_k", config.top_k, "Experts K that a token is sent to.").at_least(0);
+  section.key("top_k", config.top_k, "Experts K that a token is sent to.")
+      .at_least(0)
+      .at_most(kMaxGateChoices);
   section.key("shared_experts", config.shared_experts, "Experts that see every token.").at_least(0);
   section
       .key("width", config.width,
            "FFN width of one expert; the shared ones are one FFN of as many times that.")
       .at_least(0);
   section.key("groups", config.groups, "Groups G of experts for group-limited routing.")
-      .at_least(1);
+      .at_least(1)
+      .at_most(kMaxGateGroups);
   section.key("top_groups", config.top_groups, "Groups that a token's experts may come from.")
       .at_least(1);
   section
