@@ -37,6 +37,12 @@ std::string one_key(const Key& key) {
   return text;
 }
 
+std::string all_rules(const Section& section) {
+  std::string text;
+  for (const Rule& rule : section.rules()) text += fmt::format("- {}\n", rule.sentence);
+  return text;
+}
+
 std::string one_section(Section& section) {
   std::string text = fmt::format("\n## {}\n\n{}\n\n", section.path(), section.doc());
   for (const Key& key : section.keys()) text += one_key(key);
@@ -50,10 +56,7 @@ std::string one_section(Section& section) {
       text += entry + "\n";
     }
   }
-  if (!section.rules().empty()) {
-    text += "\nRules:\n\n";
-    for (const Rule& rule : section.rules()) text += fmt::format("- {}\n", rule.sentence);
-  }
+  if (!section.rules().empty()) text += "\nRules:\n\n" + all_rules(section);
   for (Section& inner : section.sections()) text += one_section(inner);
   return text;
 }
@@ -80,6 +83,7 @@ std::string deck_reference(Section& root, const std::string& name) {
   for (Section& section : root.sections()) text += one_section(section);
   if (!root.free_name().empty())
     text += fmt::format("\n## {}\n\n{}\n", root.free_name(), root.free_doc());
+  if (!root.rules().empty()) text += "\n# Rules between sections\n\n" + all_rules(root);
   return text;
 }
 

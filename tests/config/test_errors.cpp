@@ -2,6 +2,7 @@
 #include "catch.hpp"
 #include "core/error.hpp"
 #include "deck_text.hpp"
+#include "kernels/variants.hpp"
 
 TEST_CASE("the good deck is good", "[deck]") {
   CHECK(errors_of(kGoodDeck) == Lines{});
@@ -104,6 +105,23 @@ TEST_CASE("all problems are reported at once, in the order of the file", "[deck]
               "command line: unknown key 'moe.gat'; did you mean 'gate'? (one of sigmoid, softmax, "
               "default \"sigmoid\")",
               "command line: batch.micro = 'x' is not an integer (integer >= 0, default 0)"});
+}
+
+TEST_CASE("long texts are cut in messages", "[deck]") {
+  const std::string name(1000, 'k');
+  CHECK(errors_of(kGoodDeck + name + ": 1\n") ==
+        Lines{"deck.yaml:12:1: unknown section '" + std::string(60, 'k') + "...'"});
+}
+
+TEST_CASE("the deck knows every kernel variant by its name", "[deck]") {
+  using moray::Variant;
+  for (const Variant variant : {Variant::portable, Variant::host_generic, Variant::host_v3,
+                                Variant::host_v4, Variant::blas, Variant::onednn}) {
+    const std::string name(moray::variant_name(variant));
+    CAPTURE(name);
+    CHECK(errors_of(kGoodDeck, {"run.determinism=run", "kernels.gemm=" + name}) == Lines{});
+    CHECK(errors_of(kGoodDeck, {"kernels.gemm=" + name}).empty() == moray::is_exact(variant));
+  }
 }
 
 TEST_CASE("an unreadable deck is a usage error", "[deck]") {

@@ -82,6 +82,16 @@ TEST_CASE("a million mutations of the decks end in a deck or a report", "[mutati
   mutate(1000000, 18);
 }
 
+TEST_CASE("mutations of overrides end in a deck or a report", "[mutations]") {
+  std::mt19937_64 random(19);
+  for (int i = 0; i < 2000; ++i) {
+    const DeckReading reading = read_deck_text(
+        kGoodDeck, "deck.yaml",
+        {mutated("attention.yarn.factor=1", random), mutated("data.sources=[{paths: a}]", random)});
+    CHECK(reading.problems.empty() == !reading.resolved.empty());
+  }
+}
+
 TEST_CASE("the largest decks of nonsense end within a second", "[mutations]") {
   for (const char* piece :
        {"[",   "{",    "- ",  "? ",  "a: ",  "a: \n", "[a, ",        "{a: ",  "'",  "\"a\" ",
