@@ -31,6 +31,22 @@ bool is_word(const std::string& name) {
   });
 }
 
+/// A damaged file must not keep a run from being resumed: what it held is lost, and said so.
+void set_aside(const std::string& path, const Error& error) {
+  rename_path(path, path + ".bad");
+  Log::global().warn("{}; it is now {}.bad, its rows are lost", error.what(), path);
+}
+
+MetricTable rows_or_set_aside(const std::string& path, const MetricSchema& schema) {
+  try {
+    std::int64_t end = 0;
+    return metrics_files::read_rows(path, end);
+  } catch (const Error& error) {
+    set_aside(path, error);
+    return MetricTable(schema);
+  }
+}
+
 }  // namespace
 
 std::int64_t MetricColumn::values() const {
@@ -217,7 +233,7 @@ MetricsWriter::MetricsWriter(std::string run, MetricSchema schema, std::int64_t 
   cut_segments(numbers, resumed);
   // Rows since then; those that a segment has already are left from a kill in close_segment.
   MetricTable table(schema_);
-  if (std::int64_t end = 0; path_exists(rows_path(run_))) table = read_rows(rows_path(run_), end);
+  if (path_exists(rows_path(run_))) table = rows_or_set_aside(rows_path(run_), schema_);
   table.cut(last_step_, resumed);
   if (table.rows > 0) last_step_ = table.last_step();
   if (table.schema != schema_) {
@@ -236,8 +252,7 @@ void MetricsWriter::cut_segments(std::vector<std::int64_t>& numbers, std::int64_
     try {
       table = read_segment(path);
     } catch (const Error& error) {
-      rename_path(path, path + ".bad");
-      Log::global().warn("{}; it is now {}.bad, its rows are lost", error.what(), path);
+      set_aside(path, error);
       continue;
     }
     const bool whole = table.last_step() <= resumed;

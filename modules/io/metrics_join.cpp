@@ -25,17 +25,22 @@ void each_part(const std::string& run, const std::vector<std::string>& columns, 
     last = table.last_step();
     use(table);
   };
-  for (std::int64_t number : segments(run)) {
+  const auto unless_damaged = [](const auto& read) {
     try {
-      hand_out(read_segment(segment_path(run, number), columns));
+      return read();
     } catch (const Error& error) {
       Log::global().warn("{}; its rows are left out", error.what());
+      return MetricTable();
     }
-  }
+  };
+  for (std::int64_t number : segments(run))
+    hand_out(unless_damaged([&] { return read_segment(segment_path(run, number), columns); }));
   if (!path_exists(rows_path(run))) return;
-  std::int64_t end = 0;
-  const MetricTable current = read_rows(rows_path(run), end);
-  hand_out(columns.empty() ? current : current.select(columns));
+  hand_out(unless_damaged([&] {
+    std::int64_t end = 0;
+    const MetricTable current = read_rows(rows_path(run), end);
+    return columns.empty() ? current : current.select(columns);
+  }));
 }
 
 /// `loss`, or `loads[0][0]`, `loads[0][1]`, ... for the values of a row.

@@ -202,6 +202,24 @@ TEST_CASE("a changed segment is named and left out", "[metrics]") {
   CHECK(table.step(0) == 5);
 }
 
+TEST_CASE("damaged files of metrics do not keep a run from being resumed", "[metrics]") {
+  TemporaryFolder run;
+  write_steps(run.path(), 0, 9, 4);
+  for (const std::string& path :
+       {metrics_files::rows_path(run.path()), metrics_files::segment_path(run.path(), 2)}) {
+    std::string bytes = read_text(path, 1 << 20);
+    bytes[3] = static_cast<char>(bytes[3] ^ 1);
+    std::ofstream(path, std::ios::binary) << bytes;
+  }
+  check_rows(run.path(), 4);
+  write_steps(run.path(), 9, 11, 100);
+  CHECK(path_exists(metrics_files::rows_path(run.path()) + ".bad"));
+  CHECK(path_exists(metrics_files::segment_path(run.path(), 2) + ".bad"));
+  const MetricTable table = read_metrics(run.path());
+  CHECK(table.rows == 6);
+  CHECK(table.step(4) == 10);
+}
+
 TEST_CASE("columns may be added when a run is resumed", "[metrics]") {
   TemporaryFolder run;
   write_steps(run.path(), 0, 3, 100);
