@@ -9,6 +9,16 @@ std::vector<Command> command_table(Options& o) {
   const OptionRow json = {"--json", "", "Print JSON", &o.json};
 
   return {
+      {"bench",
+       "Measure on this machine: moray bench gemm, the products of a model beside OpenBLAS and "
+       "oneDNN",
+       bench,
+       {{"what", "WHAT", "gemm", &o.topic, true},
+        {"deck", "DECK", "Whose sizes; input/bench/moe-small.yaml if not given", &o.deck},
+        overrides,
+        {"--seconds", "S", "For each contestant of each row; 0.2 if not given", &o.seconds},
+        json,
+        {"--csv", "", "Print comma-separated values", &o.csv}}},
       {"check",
        "Check a deck: every error with its place",
        check,

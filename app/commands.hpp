@@ -7,6 +7,7 @@
 namespace moray {
 
 // One file each in this folder. They return the exit code and throw Error.
+int bench(const Options& options);
 int check(const Options& options);
 int help(const Options& options);
 int info(const Options& options);

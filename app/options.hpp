@@ -22,6 +22,8 @@ struct Options {
   bool print_deck = false;             ///< train: print the resolved deck and stop
   bool check = false;                  ///< train: check everything and stop
   bool json = false;
+  bool csv = false;      ///< bench
+  double seconds = 0.2;  ///< bench: for each contestant of each row
 
   /// --kokkos-*, kept for Kokkos::initialize.
   std::vector<std::string> kokkos_arguments;

@@ -33,6 +33,23 @@ void gemm(const ExecSpace& exec, GemmForm form, std::span<const GemmTask<double>
   gemm_portable(exec, form, tasks);
 }
 
+std::string gemm_description(Variant variant) {
+#if defined(MORAY_HAVE_BLAS)
+  if (variant == Variant::blas) return blas_description();
+#endif
+#if defined(MORAY_HAVE_ONEDNN)
+  if (variant == Variant::onednn) return onednn_description();
+#endif
+  return std::string(variant_name(variant));
+}
+
+bool gemm_is_avx512(Variant variant) {
+#if defined(MORAY_HAVE_BLAS)
+  if (variant == Variant::blas) return blas_is_avx512();
+#endif
+  return variant == Variant::host_v4;
+}
+
 template <class Real>
 void gemm(const ExecSpace& exec, GemmForm form, Matrix<const Real> a, Matrix<const Real> b,
           Matrix<Real> c) {

@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "core/matrix.hpp"
 #include "kernels/gemm/gemm_form.hpp"
+#include "kernels/variants.hpp"
 
 namespace moray {
 
@@ -36,6 +38,11 @@ void gemm(const ExecSpace& exec, GemmForm form, std::span<const GemmTask<Real>> 
 template <class Real>
 void gemm(const ExecSpace& exec, GemmForm form, Matrix<const Real> a, Matrix<const Real> b,
           Matrix<Real> c);
+
+/// What stands behind a variant: library, version, the kernel that it chose, threads.
+std::string gemm_description(Variant variant);
+/// Whether that is a kernel for AVX-512.
+bool gemm_is_avx512(Variant variant);
 
 /// Memory that gemm() keeps for packed operands: one buffer for the process, of a size that depends
 /// on the number of threads alone (docs/design.md: the plan counts it as workspace).

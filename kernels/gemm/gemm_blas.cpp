@@ -1,6 +1,8 @@
 // Float32 products by BLAS, one call a task (determinism: run).
 #include <cblas.h>
 
+#include <string_view>
+
 #include "core/error.hpp"
 #include "kernels/gemm/gemm_vendor.hpp"
 
@@ -9,7 +11,8 @@ namespace moray {
 void gemm_blas(const ExecSpace& exec, GemmForm form, std::span<const GemmTask<float>> tasks) {
   static const std::string label = "moray::gemm::blas";
   const ScopedRegion region(label);
-  openblas_set_num_threads(static_cast<int>(exec.concurrency()));
+  const int threads = static_cast<int>(exec.concurrency());
+  if (openblas_get_num_threads() != threads) openblas_set_num_threads(threads);
   const bool tn = form == GemmForm::tn;
   for (const GemmTask<float>& t : tasks) {
     if (is_empty(form, t)) continue;
@@ -23,6 +26,11 @@ void gemm_blas(const ExecSpace& exec, GemmForm form, std::span<const GemmTask<fl
 std::string blas_description() {
   return fmt::format("OpenBLAS core {}, {} thread(s)", openblas_get_corename(),
                      openblas_get_num_threads());
+}
+
+bool blas_is_avx512() {
+  const std::string_view core = openblas_get_corename();
+  return core == "SkylakeX" || core == "Cooperlake" || core == "SapphireRapids";
 }
 
 }  // namespace moray

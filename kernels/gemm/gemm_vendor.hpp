@@ -33,6 +33,7 @@ inline bool is_empty(GemmForm form, const GemmTask<float>& task) {
 void gemm_blas(const ExecSpace& exec, GemmForm form, std::span<const GemmTask<float>> tasks);
 /// Which kernels run, with how many threads.
 std::string blas_description();
+bool blas_is_avx512();
 
 void gemm_onednn(const ExecSpace& exec, GemmForm form, std::span<const GemmTask<float>> tasks);
 std::string onednn_description();

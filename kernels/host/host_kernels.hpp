@@ -5,6 +5,7 @@
 #include "kernels/cross_entropy/cross_entropy_host.hpp"
 #include "kernels/elementwise/elementwise_host.hpp"
 #include "kernels/gemm/gemm_host.hpp"
+#include "kernels/host/peak.hpp"
 #include "kernels/rmsnorm/rmsnorm_host.hpp"
 #include "kernels/swiglu/swiglu_host.hpp"
 #include "kernels/variants.hpp"
@@ -22,6 +23,7 @@ struct HostKernels {
   const HostCrossEntropy* cross_entropy = nullptr;
   const HostAdamw* adamw = nullptr;
   const HostElementwise* elementwise = nullptr;
+  const HostPeak* peak = nullptr;
 };
 
 /// The kernels behind a host variant; null when this build has it not or `variant` is no host one.

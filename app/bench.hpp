@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace moray {
+
+class Report;
+
+/// What `moray bench` was asked for.
+struct BenchOptions {
+  std::string deck;  ///< whose sizes; empty: the benchmark's own deck
+  std::vector<std::string> overrides;
+  double seconds = 0.2;  ///< for each contestant of each row
+  bool json = false;
+  bool csv = false;
+};
+
+/// Prints in the form that was asked for.
+void print(const Report& report, const BenchOptions& options);
+
+/// The products of a model beside OpenBLAS and oneDNN. Kokkos is initialised. Returns the exit code.
+int bench_gemm(const BenchOptions& options);
+
+}  // namespace moray
