@@ -1,0 +1,117 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "core/error.hpp"
+#include "core/log.hpp"
+#include "io/metrics.hpp"
+
+namespace moray {
+namespace {
+
+constexpr auto kSyncEvery = std::chrono::seconds(10);
+
+/// A damaged file must not keep a run from being resumed: what it held is lost, and said so.
+void set_aside(const std::string& path, const Error& error) {
+  rename_path(path, path + ".bad");
+  Log::global().warn("{}; it is now {}.bad, its rows are lost", error.what(), path);
+}
+
+MetricTable rows_or_set_aside(const std::string& path, const MetricSchema& schema) {
+  try {
+    std::int64_t end = 0;
+    return metrics_files::read_rows(path, end);
+  } catch (const Error& error) {
+    set_aside(path, error);
+    return MetricTable(schema);
+  }
+}
+
+}  // namespace
+
+MetricsWriter::MetricsWriter(std::string run, MetricSchema schema, std::int64_t resumed)
+    : run_(std::move(run)), schema_(std::move(schema)), synced_(std::chrono::steady_clock::now()) {
+  using namespace metrics_files;
+  if (!path_exists(folder(run_))) make_folder(folder(run_));
+  std::vector<std::int64_t> numbers = segments(run_);
+  cut_segments(numbers, resumed);
+  // Rows since then; those that a segment has already are left from a kill in close_segment.
+  MetricTable table(schema_);
+  if (path_exists(rows_path(run_))) table = rows_or_set_aside(rows_path(run_), schema_);
+  table.cut(last_step_, resumed);
+  if (table.rows > 0) last_step_ = table.last_step();
+  if (table.schema != schema_) {
+    if (table.rows > 0)
+      write_segment(segment_path(run_, numbers.empty() ? 1 : numbers.back() + 1), table);
+    table = MetricTable(schema_);
+  }
+  start_rows(table);
+}
+
+void MetricsWriter::cut_segments(std::vector<std::int64_t>& numbers, std::int64_t resumed) {
+  using namespace metrics_files;
+  for (; !numbers.empty(); numbers.pop_back()) {
+    const std::string path = segment_path(run_, numbers.back());
+    MetricTable table;
+    try {
+      table = read_segment(path);
+    } catch (const Error& error) {
+      set_aside(path, error);
+      continue;
+    }
+    const bool whole = table.last_step() <= resumed;
+    if (!whole) table.cut(INT64_MIN, resumed);
+    if (table.rows > 0) {
+      if (!whole) write_segment(path, table);
+      last_step_ = table.last_step();
+      return;
+    }
+    ::unlink(path.c_str());
+  }
+}
+
+void MetricsWriter::start_rows(const MetricTable& table) {
+  std::string text = metrics_files::rows_header(schema_);
+  std::vector<std::int64_t> words;
+  for (std::int64_t row = 0; row < table.rows; ++row) {
+    words.clear();
+    for (std::size_t i = 0; i < table.columns.size(); ++i) {
+      const std::int64_t values = schema_.columns()[i].values();
+      const auto begin = table.columns[i].begin() + row * values;
+      words.insert(words.end(), begin, begin + values);
+    }
+    text += metrics_files::frame(words.data(), words.size() * sizeof words[0]);
+  }
+  const std::string path = metrics_files::rows_path(run_);
+  replace_text(path, text);
+  rows_ = File(path, O_WRONLY);
+  end_ = static_cast<std::int64_t>(text.size());
+}
+
+void MetricsWriter::append(const MetricRow& row) {
+  MORAY_REQUIRE(row.step() > last_step_);
+  const std::string frame =
+      metrics_files::frame(row.words().data(), row.words().size() * sizeof(std::int64_t));
+  rows_.write(frame.data(), frame.size(), end_);
+  end_ += static_cast<std::int64_t>(frame.size());
+  last_step_ = row.step();
+  if (std::chrono::steady_clock::now() - synced_ >= kSyncEvery) sync();
+}
+
+void MetricsWriter::sync() {
+  rows_.sync();
+  synced_ = std::chrono::steady_clock::now();
+}
+
+void MetricsWriter::close_segment() {
+  using namespace metrics_files;
+  std::int64_t end = 0;
+  const MetricTable table = read_rows(rows_path(run_), end);
+  if (end != end_)
+    fail(ExitCode::io, "{}: was changed by somebody else at byte {}", rows_path(run_), end);
+  if (table.rows == 0) return;
+  const std::vector<std::int64_t> numbers = segments(run_);
+  write_segment(segment_path(run_, numbers.empty() ? 1 : numbers.back() + 1), table);
+  start_rows(MetricTable(schema_));
+}
+
+}  // namespace moray
