@@ -15,8 +15,10 @@ void print(const Report& report, const BenchOptions& options) {
 }
 
 int bench(const Options& options) {
-  if (options.topic != "gemm")
-    fail(ExitCode::usage, "moray bench: '{}' is no benchmark; there is: gemm", options.topic);
+  if (options.topic != "gemm" && options.topic != "attention") {
+    fail(ExitCode::usage, "moray bench: '{}' is no benchmark; there are: gemm, attention",
+         options.topic);
+  }
   if (options.json && options.csv) fail(ExitCode::usage, "moray bench: --json or --csv, not both");
   if (!(options.seconds > 0)) fail(ExitCode::usage, "moray bench: --seconds must be positive");
 
@@ -27,7 +29,9 @@ int bench(const Options& options) {
   arguments.push_back(nullptr);
   int count = static_cast<int>(words.size());
   const Kokkos::ScopeGuard kokkos(count, arguments.data());
-  return bench_gemm({options.deck, options.overrides, options.seconds, options.json, options.csv});
+  const BenchOptions wanted = {options.deck, options.overrides, options.seconds, options.json,
+                               options.csv};
+  return options.topic == "gemm" ? bench_gemm(wanted) : bench_attention(wanted);
 }
 
 }  // namespace moray

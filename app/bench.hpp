@@ -22,4 +22,7 @@ void print(const Report& report, const BenchOptions& options);
 /// The products of a model beside OpenBLAS and oneDNN. Kokkos is initialised. Returns the exit code.
 int bench_gemm(const BenchOptions& options);
 
+/// The attention core of a model, every variant, per score of the causal triangle. Likewise.
+int bench_attention(const BenchOptions& options);
+
 }  // namespace moray

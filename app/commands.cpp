@@ -11,9 +11,9 @@ std::vector<Command> command_table(Options& o) {
   return {
       {"bench",
        "Measure on this machine: moray bench gemm, the products of a model beside OpenBLAS and "
-       "oneDNN",
+       "oneDNN; moray bench attention, its variants",
        bench,
-       {{"what", "WHAT", "gemm", &o.topic, true},
+       {{"what", "WHAT", "gemm or attention", &o.topic, true},
         {"deck", "DECK", "Whose sizes; input/bench/moe-small.yaml if not given", &o.deck},
         overrides,
         {"--seconds", "S", "For each contestant of each row; 0.2 if not given", &o.seconds},
