@@ -10,7 +10,7 @@
 namespace moray {
 
 /// Deepest piece of a chain between two visits to c.
-inline constexpr long kGemmBlockDepth = 384;
+inline constexpr long kGemmBlockDepth = 512;
 
 /// Which end of a chain a piece of k is: a chain starts from +0 or from c and returns c + 0.
 enum class GemmStart { zero, c };
