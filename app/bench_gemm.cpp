@@ -136,16 +136,17 @@ Rates measure(const Products& products, Variant exact, double seconds) {
   return rates;
 }
 
-/// GFLOP/s of fused multiply-adds between registers: the best of several runs.
+/// GFLOP/s of fused multiply-adds between registers: the best of half a second, since the threads that
+/// OpenBLAS starts when it is loaded spin for a while before they sleep.
 double peak_rate(Variant variant) {
   const HostKernels* host = host_kernels(variant);
   if (host == nullptr) return 0;
   constexpr long kRounds = 100000;
   volatile float sink = 0;
   double best = 0;
-  for (int i = 0; i < 5; ++i) {
+  for (int i = 0; i < 25; ++i) {
     const auto run = [&] { sink = sink + host->peak->run(kRounds, 0.5f, 1.0f); };
-    const Timing timing = time_in_turn({{"peak", run}}, 0.01)[0];
+    const Timing timing = time_in_turn({{"peak", run}}, 0.02)[0];
     best = std::max(best, kRounds * host->peak->operations_per_round / timing.median * 1e-9);
   }
   return best;
