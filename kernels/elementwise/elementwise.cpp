@@ -78,5 +78,6 @@ void zero(const ExecSpace& exec, Matrix<Real> x) {
 MORAY_INSTANTIATE(float);
 MORAY_INSTANTIATE(double);
 #undef MORAY_INSTANTIATE
+template void zero(const ExecSpace&, Matrix<std::int64_t>);
 
 }  // namespace moray

@@ -19,6 +19,7 @@ struct GateRule {
   std::int64_t top_groups = 1;  ///< groups that may be chosen from
   bool normalize = true;        ///< p = s / (sum of selected s + 1e-20); always for sigmoid
   double scale = 1.0;           ///< routed scaling factor
+  bool replay = false;          ///< keep the selection that is there: `selected` is an input
 };
 
 /// Scores and selection of T tokens from their logits (T, E).

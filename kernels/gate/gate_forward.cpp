@@ -124,7 +124,7 @@ void gate_forward(const ExecSpace& exec, const GateRule& rule, Matrix<const Real
         } else {
           softmax_row(logit, rule.experts, s.row(t));
         }
-        select_experts<Real>(rule, s.row(t), bias_data, selected.row(t));
+        if (!rule.replay) select_experts<Real>(rule, s.row(t), bias_data, selected.row(t));
         weigh_experts<Real>(rule, s.row(t), selected.row(t), weight.row(t));
       });
 }

@@ -1,11 +1,17 @@
 #include "core/arena.hpp"
 
+#include <algorithm>
+
 #include "core/error.hpp"
 
 namespace moray {
 namespace {
 constexpr std::int64_t kAlignment = 64;
+
+std::int64_t aligned(std::int64_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
+}  // namespace
 
 std::int64_t Arena::checked_product(std::int64_t a, std::int64_t b) {
   std::int64_t product = 0;
@@ -19,7 +25,7 @@ std::byte* Arena::take(Memory memory, std::int64_t count, std::size_t element) {
   Pool& pool = pools_[static_cast<std::size_t>(memory)];
   const std::int64_t bytes = checked_product(count, static_cast<std::int64_t>(element));
   const std::int64_t begin = pool.used;
-  pool.used += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  pool.used += aligned(bytes);
   if (!reserved_) return nullptr;
   MORAY_REQUIRE(pool.used + kAlignment <= static_cast<std::int64_t>(pool.storage.extent(0)));
   const auto address = reinterpret_cast<std::uintptr_t>(pool.storage.data());
@@ -27,18 +33,39 @@ std::byte* Arena::take(Memory memory, std::int64_t count, std::size_t element) {
   return pool.storage.data() + skip + begin;
 }
 
+std::byte* Arena::share(std::string_view key, std::int64_t bytes) {
+  auto found = shared_.find(key);
+  if (!reserved_) {
+    if (found == shared_.end()) found = shared_.emplace(std::string(key), Shared{}).first;
+    found->second.bytes = std::max(found->second.bytes, bytes);
+    return nullptr;
+  }
+  MORAY_REQUIRE(found != shared_.end() && bytes <= found->second.bytes);
+  return found->second.data;
+}
+
+std::int64_t Arena::bytes(Memory memory) const {
+  std::int64_t total = pools_[static_cast<std::size_t>(memory)].used;
+  if (memory == Memory::workspace && !reserved_) {
+    for (const auto& [key, shared] : shared_) total += aligned(shared.bytes);
+  }
+  return total;
+}
+
 void Arena::reserve(const Arena& plan) {
   MORAY_REQUIRE(!reserved_ && total_bytes() == 0);
   for (std::size_t i = 0; i < pools_.size(); ++i) {
-    const auto size = static_cast<std::size_t>(plan.pools_[i].used + 2 * kAlignment);
+    const auto size = static_cast<std::size_t>(plan.bytes(static_cast<Memory>(i)) + 2 * kAlignment);
     pools_[i].storage = View1<std::byte>("moray::arena::" + std::string(kMemoryNames[i]), size);
   }
   reserved_ = true;
+  shared_ = plan.shared_;
+  for (auto& [key, shared] : shared_) shared.data = take(Memory::workspace, shared.bytes, 1);
 }
 
 std::int64_t Arena::total_bytes() const {
   std::int64_t total = 0;
-  for (const Pool& pool : pools_) total += pool.used;
+  for (std::size_t i = 0; i < pools_.size(); ++i) total += bytes(static_cast<Memory>(i));
   return total;
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,7 +44,19 @@ class Arena {
     return {vector<T>(memory, checked_product(rows, cols)).data, rows, cols, cols};
   }
 
-  std::int64_t bytes(Memory memory) const { return pools_[static_cast<std::size_t>(memory)].used; }
+  /// A buffer that several phases or layers share by name, because no two of them need it at the
+  /// same time: the largest request counts. Always workspace.
+  template <class T>
+  Matrix<T> shared_matrix(std::string_view key, std::int64_t rows, std::int64_t cols) {
+    const std::int64_t bytes = checked_product(checked_product(rows, cols), sizeof(T));
+    return {reinterpret_cast<T*>(share(key, bytes)), rows, cols, cols};
+  }
+  template <class T>
+  Vector<T> shared_vector(std::string_view key, std::int64_t size) {
+    return {shared_matrix<T>(key, 1, size).data, size};
+  }
+
+  std::int64_t bytes(Memory memory) const;
   std::int64_t total_bytes() const;
 
  private:
@@ -52,9 +65,15 @@ class Arena {
     View1<std::byte> storage;
   };
   std::byte* take(Memory memory, std::int64_t count, std::size_t element);
+  std::byte* share(std::string_view key, std::int64_t bytes);
   static std::int64_t checked_product(std::int64_t a, std::int64_t b);
 
+  struct Shared {
+    std::int64_t bytes = 0;
+    std::byte* data = nullptr;
+  };
   bool reserved_ = false;
+  std::map<std::string, Shared, std::less<>> shared_;
   std::array<Pool, kMemoryNames.size()> pools_;
 };
 

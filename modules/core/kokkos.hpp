@@ -51,6 +51,22 @@ void parallel_tiles(const std::string& label, const ExecSpace& exec, std::int64_
   Kokkos::parallel_for(label, Policy(exec, 0, count, Kokkos::ChunkSize(1)), body);
 }
 
+/// Copies `count` elements between host memory and the memory of the backend and waits.
+template <class T>
+void copy_to_device(const T* host, std::size_t count, T* device) {
+  using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
+  if (count == 0) return;
+  Kokkos::deep_copy(Kokkos::View<T*, MemSpace, Unmanaged>(device, count),
+                    Kokkos::View<const T*, Kokkos::HostSpace, Unmanaged>(host, count));
+}
+template <class T>
+void copy_to_host(const T* device, std::size_t count, T* host) {
+  using Unmanaged = Kokkos::MemoryTraits<Kokkos::Unmanaged>;
+  if (count == 0) return;
+  Kokkos::deep_copy(Kokkos::View<T*, Kokkos::HostSpace, Unmanaged>(host, count),
+                    Kokkos::View<const T*, MemSpace, Unmanaged>(device, count));
+}
+
 /// A profiling region for the life of the object. `label` must outlive it.
 class ScopedRegion {
  public:

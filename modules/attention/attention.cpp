@@ -1,0 +1,173 @@
+#include "attention/attention.hpp"
+
+#include "kernels/elementwise/elementwise.hpp"
+#include "kernels/rope/rope.hpp"
+
+namespace moray {
+
+template <class Real>
+Mla<Real>::Mla(Parameters<Real>& parameters, const std::string& prefix, std::int64_t width,
+               double eps, const AttentionConfig& config)
+    : config_(config), scale_(static_cast<Real>(softmax_scale(config))) {
+  const std::int64_t latent_rows = config.latent + config.rope_width;
+  const std::string kv_a = prefix + "kv_a_proj_with_mqa.weight";
+  if (compressed_query()) {
+    down_ = Linear<Real>(parameters, Region::dense, width,
+                         {{prefix + "q_a_proj.weight", config.query_latent}, {kv_a, latent_rows}});
+    q_norm_ = Norm<Real>(parameters, prefix + "q_a_layernorm.weight", config.query_latent, eps);
+    q_b_ = Linear<Real>(parameters, Region::dense, config.query_latent,
+                        {{prefix + "q_b_proj.weight", query_width()}});
+  } else {
+    down_ = Linear<Real>(parameters, Region::dense, width,
+                         {{prefix + "q_proj.weight", query_width()}, {kv_a, latent_rows}});
+  }
+  kv_norm_ = Norm<Real>(parameters, prefix + "kv_a_layernorm.weight", config.latent, eps);
+  kv_b_ = Linear<Real>(parameters, Region::dense, config.latent,
+                       {{prefix + "kv_b_proj.weight", kv_width()}});
+  o_proj_ = Linear<Real>(parameters, Region::dense, config.heads * config.value_width,
+                         {{prefix + "o_proj.weight", width}});
+}
+
+template <class Real>
+typename Mla<Real>::Slot Mla<Real>::make_slot(Arena& arena, std::int64_t tokens,
+                                              bool recompute) const {
+  const auto keep = [&](std::int64_t cols) {
+    return arena.matrix<Real>(Memory::activations, tokens, cols);
+  };
+  const auto transient = [&](const char* key, std::int64_t cols) {
+    return recompute ? arena.shared_matrix<Real>(key, tokens, cols) : keep(cols);
+  };
+  Slot slot;
+  slot.down = keep(down_.out());
+  slot.latent_kv = transient("attention.latent_kv", config_.latent);
+  slot.kv = transient("attention.kv", kv_width());
+  slot.r_kv = arena.vector<Real>(Memory::activations, tokens);
+  if (compressed_query()) {
+    slot.latent_q = transient("attention.latent_q", config_.query_latent);
+    slot.q = transient("attention.q", query_width());
+    slot.r_q = arena.vector<Real>(Memory::activations, tokens);
+  } else {
+    slot.q = slot.down.column_range(0, query_width());
+  }
+  slot.m = keep(config_.heads);
+  slot.l = keep(config_.heads);
+  slot.o = keep(config_.heads * config_.value_width);
+  return slot;
+}
+
+template <class Real>
+typename Mla<Real>::Deferred Mla<Real>::make_deferred(Arena& arena, std::int64_t tokens) const {
+  Deferred deferred;
+  deferred.dout = arena.shared_matrix<Real>("attention.dout", tokens, o_proj_.out());
+  deferred.ddown = arena.shared_matrix<Real>("attention.ddown", tokens, down_.out());
+  deferred.dkv = arena.shared_matrix<Real>("attention.dkv", tokens, kv_width());
+  deferred.dq = compressed_query()
+                    ? arena.shared_matrix<Real>("attention.dq", tokens, query_width())
+                    : deferred.ddown.column_range(0, query_width());
+  return deferred;
+}
+
+template <class Real>
+void Mla<Real>::make_workspace(Arena& arena, std::int64_t sequences, std::int64_t rows) {
+  const AttentionShape largest{
+      sequences, rows, config_.heads, config_.nope_width, config_.rope_width, config_.value_width};
+  d_o_ = arena.shared_matrix<Real>("attention.d_o", sequences * rows,
+                                   config_.heads * config_.value_width);
+  workspace_ =
+      arena.shared_vector<std::byte>("attention.workspace", attention_workspace<Real>(largest));
+}
+
+template <class Real>
+AttentionShape Mla<Real>::shape(const RowLayout& rows) const {
+  return {rows.batch->sequences(), rows.rows,          config_.heads,
+          config_.nope_width,      config_.rope_width, config_.value_width};
+}
+
+template <class Real>
+void Mla<Real>::up_query(Pass<Real>& pass, std::int64_t rows, const RotaryTable<Real>& table,
+                         Slot& slot) const {
+  if (compressed_query()) q_b_.forward(pass, slot.latent_q, slot.q);
+  const std::int64_t head = config_.nope_width + config_.rope_width;
+  rope<Real>(pass.exec, table.cosine(), table.sine(),
+             {config_.heads, config_.nope_width, head, config_.rope_width}, rows, false, slot.q);
+  moray::scale(pass.exec, scale_, slot.q);
+}
+
+template <class Real>
+void Mla<Real>::forward(Pass<Real>& pass, const RowLayout& rows, const RotaryTable<Real>& table,
+                        Matrix<const Real> x, Slot& slot, Matrix<Real> out) const {
+  down_.forward(pass, x, slot.down);
+  if (compressed_query()) {
+    q_norm_.forward(pass, slot.down.column_range(0, config_.query_latent), slot.latent_q, slot.r_q);
+  }
+  up_query(pass, rows.rows, table, slot);
+  kv_norm_.forward(pass, latent_part(slot.down), slot.latent_kv, slot.r_kv);
+  kv_b_.forward(pass, slot.latent_kv, slot.kv);
+  const Matrix<Real> k_pe = rotary_part(slot.down);
+  rope<Real>(pass.exec, table.cosine(), table.sine(), {1, 0, 0, config_.rope_width}, rows.rows,
+             false, k_pe);
+  attention_forward<Real>(pass.exec, shape(rows), slot.q, slot.kv, k_pe, workspace_, slot.m, slot.l,
+                          slot.o);
+  o_proj_.forward(pass, slot.o, out);
+}
+
+template <class Real>
+void Mla<Real>::backward_input(Pass<Real>& pass, const RowLayout& rows,
+                               const RotaryTable<Real>& table, bool recompute,
+                               Matrix<const Real> dout, Slot& slot, Deferred& deferred,
+                               Matrix<Real> dx) const {
+  const Matrix<Real> latent = latent_part(slot.down);
+  const Matrix<Real> k_pe = rotary_part(slot.down);
+  if (recompute) {
+    if (compressed_query()) {
+      q_norm_.recompute(pass, slot.down.column_range(0, config_.query_latent), slot.r_q,
+                        slot.latent_q);
+      up_query(pass, rows.rows, table, slot);
+    }
+    kv_norm_.recompute(pass, latent, slot.r_kv, slot.latent_kv);
+    kv_b_.forward(pass, slot.latent_kv, slot.kv);
+  }
+  copy<Real>(pass.exec, dout, deferred.dout);
+  o_proj_.backward_input(pass, dout, d_o_);
+  attention_backward<Real>(pass.exec, shape(rows), scale_, d_o_, slot.o, slot.q, slot.kv, k_pe,
+                           slot.m, slot.l, workspace_, deferred.dq, deferred.dkv,
+                           rotary_part(deferred.ddown));
+  const std::int64_t head = config_.nope_width + config_.rope_width;
+  rope<Real>(pass.exec, table.cosine(), table.sine(),
+             {config_.heads, config_.nope_width, head, config_.rope_width}, rows.rows, true,
+             deferred.dq);
+  rope<Real>(pass.exec, table.cosine(), table.sine(), {1, 0, 0, config_.rope_width}, rows.rows,
+             true, rotary_part(deferred.ddown));
+  const Matrix<Real> dlatent = latent_part(deferred.ddown);
+  kv_b_.backward_input(pass, deferred.dkv, dlatent);
+  kv_norm_.backward(pass, rows, dlatent, latent, slot.r_kv, dlatent);
+  if (compressed_query()) {
+    const Matrix<Real> dlatent_q = deferred.ddown.column_range(0, config_.query_latent);
+    q_b_.backward_input(pass, deferred.dq, dlatent_q);
+    q_norm_.backward(pass, rows, dlatent_q, slot.down.column_range(0, config_.query_latent),
+                     slot.r_q, dlatent_q);
+  }
+  down_.backward_input(pass, deferred.ddown, dx);
+}
+
+template <class Real>
+void Mla<Real>::backward_weight(Pass<Real>& pass, const RowLayout& rows, bool recompute,
+                                Matrix<const Real> x, Slot& slot, const Deferred& deferred) const {
+  if (recompute) {
+    // Another layer may have used the shared buffers since backward_input.
+    kv_norm_.recompute(pass, latent_part(slot.down), slot.r_kv, slot.latent_kv);
+    if (compressed_query()) {
+      q_norm_.recompute(pass, slot.down.column_range(0, config_.query_latent), slot.r_q,
+                        slot.latent_q);
+    }
+  }
+  o_proj_.backward_weight(pass, rows, deferred.dout, slot.o);
+  kv_b_.backward_weight(pass, rows, deferred.dkv, slot.latent_kv);
+  if (compressed_query()) q_b_.backward_weight(pass, rows, deferred.dq, slot.latent_q);
+  down_.backward_weight(pass, rows, deferred.ddown, x);
+}
+
+template class Mla<float>;
+template class Mla<double>;
+
+}  // namespace moray

@@ -1,0 +1,194 @@
+#include "model/block.hpp"
+
+#include "kernels/elementwise/elementwise.hpp"
+
+namespace moray {
+
+template <class Real>
+Block<Real>::Block(Parameters<Real>& parameters, const std::string& prefix,
+                   const ModelConfig& config, bool dense)
+    : norm1_(parameters, prefix + "input_layernorm.weight", config.model.width,
+             config.model.norm_eps),
+      norm2_(parameters, prefix + "post_attention_layernorm.weight", config.model.width,
+             config.model.norm_eps),
+      attention_(parameters, prefix + "self_attn.", config.model.width, config.model.norm_eps,
+                 config.attention) {
+  if (dense) {
+    ffn_.emplace(parameters, prefix + "mlp.", config.model.width, config.model.dense_width);
+  } else {
+    moe_.emplace(parameters, prefix + "mlp.", config.model.width, config.moe);
+  }
+}
+
+template <class Real>
+typename Block<Real>::Slot Block<Real>::make_slot(Arena& arena, Matrix<Real> h_in,
+                                                  std::int64_t sequences, std::int64_t rows,
+                                                  bool recompute) {
+  const std::int64_t tokens = sequences * rows;
+  const auto transient = [&](const char* key) {
+    return recompute ? arena.shared_matrix<Real>(key, tokens, h_in.cols)
+                     : arena.matrix<Real>(Memory::activations, tokens, h_in.cols);
+  };
+  Slot slot;
+  slot.h_in = h_in;
+  slot.x1 = transient("block.x1");
+  slot.r1 = arena.vector<Real>(Memory::activations, tokens);
+  slot.attention = attention_.make_slot(arena, tokens, recompute);
+  slot.h_mid = arena.matrix<Real>(Memory::activations, tokens, h_in.cols);
+  slot.x2 = transient("block.x2");
+  slot.r2 = arena.vector<Real>(Memory::activations, tokens);
+  if (ffn_) slot.ffn = ffn_->make_slot(arena, "ffn", tokens, recompute);
+  if (moe_) slot.moe = moe_->make_slot(arena, sequences, tokens, recompute);
+  attention_.make_workspace(arena, sequences, rows);
+  branch_ = arena.shared_matrix<Real>("block.branch", tokens, h_in.cols);
+  shared_ = arena.shared_matrix<Real>("block.shared", tokens, h_in.cols);
+  return slot;
+}
+
+template <class Real>
+typename Block<Real>::Deferred Block<Real>::make_deferred(Arena& arena, std::int64_t tokens) {
+  const std::int64_t width = branch_.cols;
+  Deferred deferred;
+  deferred.dout = arena.shared_matrix<Real>("block.dout", tokens, width);
+  deferred.attention = attention_.make_deferred(arena, tokens);
+  if (ffn_) deferred.ffn = ffn_->make_deferred(arena, "ffn", tokens);
+  if (moe_) deferred.moe = moe_->make_deferred(arena, tokens);
+  routed_dx_ = arena.shared_matrix<Real>("block.routed_dx", tokens, width);
+  shared_dx_ = arena.shared_matrix<Real>("block.shared_dx", tokens, width);
+  gate_dx_ = arena.shared_matrix<Real>("block.gate_dx", tokens, width);
+  dx_ = arena.shared_matrix<Real>("block.dx", tokens, width);
+  return deferred;
+}
+
+// Forward -----------------------------------------------------------------------------------------
+
+template <class Real>
+void Block<Real>::attention_forward(const Frame& frame, Slot& slot) {
+  Pass<Real>& pass = frame.pass;
+  norm1_.forward(pass, slot.h_in, slot.x1, slot.r1);
+  attention_.forward(pass, frame.rows, frame.table, slot.x1, slot.attention, branch_);
+  add<Real>(pass.exec, slot.h_in, branch_, slot.h_mid);
+  norm2_.forward(pass, slot.h_mid, slot.x2, slot.r2);
+  if (moe_)
+    moe_->gate_forward(pass, frame.rows, frame.sample_rows, slot.x2, slot.moe, frame.routing);
+}
+
+template <class Real>
+void Block<Real>::dispatch_forward(const Frame& frame, Slot& slot) const {
+  if (moe_) moe_->dispatch_forward(frame.pass, frame.rows, slot.x2, slot.moe);
+}
+
+template <class Real>
+void Block<Real>::experts_forward(const Frame& frame, Slot& slot) const {
+  if (moe_) {
+    moe_->experts_forward(frame.pass, slot.x2, slot.moe, shared_);
+  } else {
+    ffn_->forward(frame.pass, slot.x2, slot.ffn, branch_);
+  }
+}
+
+template <class Real>
+void Block<Real>::combine_forward(const Frame& frame, Slot& slot, Matrix<Real> h_out) const {
+  Pass<Real>& pass = frame.pass;
+  if (moe_) moe_->combine_forward(pass, slot.moe, branch_);
+  if (moe_ && moe_->has_shared()) {
+    add_sum<Real>(pass.exec, slot.h_mid, branch_, shared_, h_out);
+  } else {
+    add<Real>(pass.exec, slot.h_mid, branch_, h_out);
+  }
+}
+
+// Input gradients ---------------------------------------------------------------------------------
+
+template <class Real>
+void Block<Real>::combine_backward(const Frame& frame, Slot& slot, Deferred& deferred,
+                                   Matrix<const Real> dh) const {
+  copy<Real>(frame.pass.exec, dh, deferred.dout);
+  if (moe_) moe_->combine_backward(frame.pass, deferred.dout, slot.moe, deferred.moe);
+}
+
+template <class Real>
+void Block<Real>::experts_backward(const Frame& frame, Slot& slot, Deferred& deferred) const {
+  if (moe_) {
+    moe_->experts_backward(frame.pass, deferred.dout, slot.moe, deferred.moe, shared_dx_);
+  } else {
+    ffn_->backward_input(frame.pass, deferred.dout, slot.ffn, deferred.ffn, dx_);
+  }
+}
+
+template <class Real>
+void Block<Real>::dispatch_backward(const Frame& frame, Slot& slot) const {
+  if (moe_) moe_->dispatch_backward(frame.pass, slot.moe, routed_dx_);
+}
+
+template <class Real>
+void Block<Real>::attention_backward(const Frame& frame, Slot& slot, Deferred& deferred,
+                                     Matrix<Real> dh) const {
+  Pass<Real>& pass = frame.pass;
+  if (moe_) {
+    moe_->gate_backward(pass, slot.moe, deferred.moe, gate_dx_);
+    if (moe_->has_shared()) add<Real>(pass.exec, routed_dx_, shared_dx_, routed_dx_);
+    add<Real>(pass.exec, routed_dx_, gate_dx_, dx_);
+  }
+  norm2_.backward(pass, frame.rows, dx_, slot.h_mid, slot.r2, dx_);
+  add<Real>(pass.exec, dh, dx_, dh);
+  attention_.backward_input(pass, frame.rows, frame.table, frame.recompute, dh, slot.attention,
+                            deferred.attention, dx_);
+  norm1_.backward(pass, frame.rows, dx_, slot.h_in, slot.r1, dx_);
+  add<Real>(pass.exec, dh, dx_, dh);
+}
+
+// Weight gradients --------------------------------------------------------------------------------
+
+template <class Real>
+void Block<Real>::experts_backward_weight(const Frame& frame, Slot& slot,
+                                          const Deferred& deferred) const {
+  Pass<Real>& pass = frame.pass;
+  if (frame.recompute) norm2_.recompute(pass, slot.h_mid, slot.r2, slot.x2);
+  if (moe_) {
+    moe_->experts_backward_weight(pass, frame.rows, frame.recompute, deferred.dout, slot.x2,
+                                  slot.moe, deferred.moe);
+    moe_->gate_backward_weight(pass, frame.rows, slot.x2, deferred.moe);
+  } else {
+    ffn_->backward_weight(pass, frame.rows, frame.recompute, deferred.dout, slot.x2, slot.ffn,
+                          deferred.ffn);
+  }
+}
+
+template <class Real>
+void Block<Real>::attention_backward_weight(const Frame& frame, Slot& slot,
+                                            const Deferred& deferred) const {
+  if (frame.recompute) norm1_.recompute(frame.pass, slot.h_in, slot.r1, slot.x1);
+  attention_.backward_weight(frame.pass, frame.rows, frame.recompute, slot.x1, slot.attention,
+                             deferred.attention);
+}
+
+// All phases --------------------------------------------------------------------------------------
+
+template <class Real>
+void Block<Real>::forward(const Frame& frame, Slot& slot, Matrix<Real> h_out) {
+  attention_forward(frame, slot);
+  dispatch_forward(frame, slot);
+  experts_forward(frame, slot);
+  combine_forward(frame, slot, h_out);
+}
+
+template <class Real>
+void Block<Real>::backward_input(const Frame& frame, Slot& slot, Deferred& deferred,
+                                 Matrix<Real> dh) const {
+  combine_backward(frame, slot, deferred, dh);
+  experts_backward(frame, slot, deferred);
+  dispatch_backward(frame, slot);
+  attention_backward(frame, slot, deferred, dh);
+}
+
+template <class Real>
+void Block<Real>::backward_weight(const Frame& frame, Slot& slot, const Deferred& deferred) const {
+  experts_backward_weight(frame, slot, deferred);
+  attention_backward_weight(frame, slot, deferred);
+}
+
+template class Block<float>;
+template class Block<double>;
+
+}  // namespace moray

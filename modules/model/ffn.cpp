@@ -1,0 +1,59 @@
+#include "model/ffn.hpp"
+
+#include "kernels/swiglu/swiglu.hpp"
+
+namespace moray {
+
+template <class Real>
+Ffn<Real>::Ffn(Parameters<Real>& parameters, const std::string& prefix, std::int64_t width,
+               std::int64_t hidden)
+    : gate_up_(parameters, Region::dense, width,
+               {{prefix + "gate_proj.weight", hidden}, {prefix + "up_proj.weight", hidden}}),
+      down_(parameters, Region::dense, hidden, {{prefix + "down_proj.weight", width}}) {}
+
+template <class Real>
+typename Ffn<Real>::Slot Ffn<Real>::make_slot(Arena& arena, const std::string& name,
+                                              std::int64_t tokens, bool recompute) const {
+  Slot slot;
+  slot.gate_up = arena.matrix<Real>(Memory::activations, tokens, gate_up_.out());
+  slot.act = recompute ? arena.shared_matrix<Real>(name + ".act", tokens, down_.in())
+                       : arena.matrix<Real>(Memory::activations, tokens, down_.in());
+  return slot;
+}
+
+template <class Real>
+typename Ffn<Real>::Deferred Ffn<Real>::make_deferred(Arena& arena, const std::string& name,
+                                                      std::int64_t tokens) {
+  dact_ = arena.shared_matrix<Real>(name + ".dact", tokens, down_.in());
+  return {arena.shared_matrix<Real>(name + ".dgate_up", tokens, gate_up_.out())};
+}
+
+template <class Real>
+void Ffn<Real>::forward(Pass<Real>& pass, Matrix<const Real> x, Slot& slot,
+                        Matrix<Real> out) const {
+  gate_up_.forward(pass, x, slot.gate_up);
+  swiglu_forward<Real>(pass.exec, slot.gate_up, {}, slot.act);
+  down_.forward(pass, slot.act, out);
+}
+
+template <class Real>
+void Ffn<Real>::backward_input(Pass<Real>& pass, Matrix<const Real> dout, const Slot& slot,
+                               Deferred& deferred, Matrix<Real> dx) const {
+  down_.backward_input(pass, dout, dact_);
+  swiglu_backward<Real>(pass.exec, dact_, slot.gate_up, {}, deferred.dgate_up, {});
+  gate_up_.backward_input(pass, deferred.dgate_up, dx);
+}
+
+template <class Real>
+void Ffn<Real>::backward_weight(Pass<Real>& pass, const RowLayout& rows, bool recompute,
+                                Matrix<const Real> dout, Matrix<const Real> x, Slot& slot,
+                                const Deferred& deferred) const {
+  if (recompute) swiglu_forward<Real>(pass.exec, slot.gate_up, {}, slot.act);
+  down_.backward_weight(pass, rows, dout, slot.act);
+  gate_up_.backward_weight(pass, rows, deferred.dgate_up, x);
+}
+
+template class Ffn<float>;
+template class Ffn<double>;
+
+}  // namespace moray

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/kokkos.hpp"
+#include "kernels/gemm/gemm.hpp"
+#include "model/batch_layout.hpp"
+#include "model/parameters.hpp"
+
+namespace moray {
+
+/// What every forward and backward function of a module is given.
+template <class Real>
+struct Pass {
+  ExecSpace exec;
+  const Parameters<Real>* parameters = nullptr;
+  std::vector<GemmTask<Real>> tasks;  ///< scratch of the modules; keeps its capacity
+};
+
+/// y = x wᵀ without bias. The weight may be several parameters whose rows follow each other: one
+/// product then serves all (docs/numerics.md section 2).
+template <class Real>
+class Linear {
+ public:
+  using Part = typename Parameters<Real>::Part;
+  Linear() = default;
+  Linear(Parameters<Real>& parameters, Region region, std::int64_t in,
+         const std::vector<Part>& parts)
+      : weight_(parameters.declare(region, in, parts)) {}
+
+  std::int64_t in() const { return weight_.cols; }
+  std::int64_t out() const { return weight_.rows; }
+  const WeightRef& weight() const { return weight_; }
+
+  /// x (T, in), y (T, out).
+  void forward(Pass<Real>& pass, Matrix<const Real> x, Matrix<Real> y) const;
+  /// dx (T, in) = dy (T, out) w.
+  void backward_input(Pass<Real>& pass, Matrix<const Real> dy, Matrix<Real> dx) const;
+  /// dw of each lane += dyᵀ x over the rows of its sequences.
+  void backward_weight(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> dy,
+                       Matrix<const Real> x) const;
+
+ private:
+  WeightRef weight_;
+};
+
+/// RMSNorm with its gain. The gain's gradient is accumulated together with dx, since both need dy,
+/// which is then not kept for later.
+template <class Real>
+class Norm {
+ public:
+  Norm() = default;
+  Norm(Parameters<Real>& parameters, const std::string& name, std::int64_t width, double eps)
+      : gain_(parameters.declare_vector(name, width)), eps_(static_cast<Real>(eps)) {}
+
+  void forward(Pass<Real>& pass, Matrix<const Real> x, Matrix<Real> y, Vector<Real> r) const;
+  void recompute(Pass<Real>& pass, Matrix<const Real> x, Vector<const Real> r,
+                 Matrix<Real> y) const;
+  /// dx may be dy. Also accumulates the gain's gradient in each lane.
+  void backward(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> dy,
+                Matrix<const Real> x, Vector<const Real> r, Matrix<Real> dx) const;
+
+  const WeightRef& gain() const { return gain_; }
+
+ private:
+  WeightRef gain_;
+  Real eps_ = 0;
+};
+
+}  // namespace moray

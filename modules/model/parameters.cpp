@@ -1,0 +1,92 @@
+#include "model/parameters.hpp"
+
+#include "core/error.hpp"
+
+namespace moray {
+namespace {
+/// Matrices start at multiples of 64 bytes of float32.
+constexpr std::int64_t kAlignment = 16;
+}  // namespace
+
+template <class Real>
+std::int64_t Parameters<Real>::start(Region region) {
+  std::int64_t& size = sizes_[static_cast<std::size_t>(region)];
+  size = (size + kAlignment - 1) / kAlignment * kAlignment;
+  return size;
+}
+
+template <class Real>
+WeightRef Parameters<Real>::declare(Region region, std::int64_t cols,
+                                    const std::vector<Part>& parts) {
+  WeightRef ref{region, start(region), 0, cols};
+  std::int64_t& size = sizes_[static_cast<std::size_t>(region)];
+  for (const Part& part : parts) {
+    list_.push_back({part.name, region, size, part.rows, cols, false});
+    size += part.rows * cols;
+    ref.rows += part.rows;
+  }
+  return ref;
+}
+
+template <class Real>
+WeightRef Parameters<Real>::declare_vector(const std::string& name, std::int64_t elements) {
+  const WeightRef ref{Region::dense, start(Region::dense), 1, elements};
+  list_.push_back({name, Region::dense, ref.offset, elements, 1, true});
+  sizes_[static_cast<std::size_t>(Region::dense)] += elements;
+  return ref;
+}
+
+template <class Real>
+void Parameters<Real>::allocate_weights(Arena& arena) {
+  for (int r = 0; r < kRegions; ++r) {
+    start(static_cast<Region>(r));
+    weights_[r] = arena.vector<Real>(Memory::weights, sizes_[r]);
+  }
+}
+
+template <class Real>
+void Parameters<Real>::allocate(Arena& arena, std::int64_t dense_lanes, std::int64_t expert_lanes) {
+  allocate_weights(arena);
+  gradients_[0] = arena.matrix<Real>(Memory::gradients, dense_lanes, sizes_[0]);
+  gradients_[1] = arena.matrix<Real>(Memory::gradients, expert_lanes, sizes_[1]);
+}
+
+template <class Real>
+Matrix<const Real> Parameters<Real>::weight(const WeightRef& ref) const {
+  return {weights_[static_cast<std::size_t>(ref.region)].data + ref.offset, ref.rows, ref.cols,
+          ref.cols};
+}
+
+template <class Real>
+Vector<const Real> Parameters<Real>::vector(const WeightRef& ref) const {
+  return {weights_[static_cast<std::size_t>(ref.region)].data + ref.offset, ref.cols};
+}
+
+template <class Real>
+Matrix<Real> Parameters<Real>::gradient(const WeightRef& ref, std::int64_t lane) const {
+  const Matrix<Real>& all = gradients_[static_cast<std::size_t>(ref.region)];
+  MORAY_REQUIRE(lane < all.rows);
+  return {all.row(lane) + ref.offset, ref.rows, ref.cols, ref.cols};
+}
+
+template <class Real>
+Vector<Real> Parameters<Real>::gradient_vector(const WeightRef& ref, std::int64_t lane) const {
+  return {gradient(ref, lane).data, ref.cols};
+}
+
+template <class Real>
+Vector<Real> Parameters<Real>::values(const Parameter& parameter) const {
+  return weights_[static_cast<std::size_t>(parameter.region)].slice(parameter.offset,
+                                                                    parameter.elements());
+}
+
+template <class Real>
+Vector<Real> Parameters<Real>::gradient(const Parameter& parameter, std::int64_t lane) const {
+  const Matrix<Real>& all = gradients_[static_cast<std::size_t>(parameter.region)];
+  return {all.row(lane) + parameter.offset, parameter.elements()};
+}
+
+template class Parameters<float>;
+template class Parameters<double>;
+
+}  // namespace moray

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/arena.hpp"
+#include "core/matrix.hpp"
+
+namespace moray {
+
+/// Tensors of a region share a deal: dense ones have L gradient lanes, experts X each.
+enum class Region : int { dense, expert };
+inline constexpr int kRegions = 2;
+
+/// A logical tensor with the name that it has in a Hugging Face DeepSeek-V3 checkpoint, in memory,
+/// in files and in messages. Each expert's matrix is a tensor of its own.
+struct Parameter {
+  std::string name;
+  Region region = Region::dense;
+  std::int64_t offset = 0;  ///< of its first element in the region
+  std::int64_t rows = 0;
+  std::int64_t cols = 1;
+  bool is_vector = false;  ///< (rows): norm gains
+  std::int64_t elements() const { return rows * cols; }
+};
+
+/// A matrix of one or several parameters whose rows follow each other (gate|up, q_a|kv_a).
+struct WeightRef {
+  Region region = Region::dense;
+  std::int64_t offset = 0;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+};
+
+/// All weights of a model and their gradients: one flat array a region, so that folding lanes,
+/// reducing over ranks, norms, the update and files walk over arrays instead of tensors.
+/// Weights (size), gradients (lanes, size): lane l of a tensor is at the same offset.
+template <class Real>
+class Parameters {
+ public:
+  struct Part {
+    std::string name;
+    std::int64_t rows;
+  };
+
+  /// Declares consecutive row blocks of one matrix with `cols` columns.
+  WeightRef declare(Region region, std::int64_t cols, const std::vector<Part>& parts);
+  /// Declares a vector (norm gain), initialised to 1.
+  WeightRef declare_vector(const std::string& name, std::int64_t size);
+
+  /// Takes weights and gradients from the arena, after all declarations.
+  void allocate(Arena& arena, std::int64_t lanes, std::int64_t expert_lanes);
+  /// Without gradients: inference.
+  void allocate_weights(Arena& arena);
+
+  const std::vector<Parameter>& list() const { return list_; }
+  std::int64_t size(Region region) const { return sizes_[static_cast<std::size_t>(region)]; }
+  std::int64_t lanes(Region region) const {
+    return gradients_[static_cast<std::size_t>(region)].rows;
+  }
+
+  Matrix<const Real> weight(const WeightRef& ref) const;
+  Vector<const Real> vector(const WeightRef& ref) const;
+  Matrix<Real> gradient(const WeightRef& ref, std::int64_t lane) const;
+  Vector<Real> gradient_vector(const WeightRef& ref, std::int64_t lane) const;
+
+  Vector<Real> values(const Parameter& parameter) const;
+  /// The tensor's gradient in a lane (0 after folding: the sum).
+  Vector<Real> gradient(const Parameter& parameter, std::int64_t lane) const;
+  Vector<Real> weights(Region region) const { return weights_[static_cast<std::size_t>(region)]; }
+  Matrix<Real> gradients(Region region) const {
+    return gradients_[static_cast<std::size_t>(region)];
+  }
+
+ private:
+  std::int64_t start(Region region);
+
+  std::vector<Parameter> list_;
+  std::int64_t sizes_[kRegions] = {};
+  Vector<Real> weights_[kRegions];
+  Matrix<Real> gradients_[kRegions];
+};
+
+}  // namespace moray

@@ -1,0 +1,142 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/arena.hpp"
+#include "kernels/gate/gate.hpp"
+#include "model/ffn.hpp"
+#include "model/linear.hpp"
+#include "moe/moe_config.hpp"
+#include "moe/route.hpp"
+
+namespace moray {
+
+GateRule gate_rule(const MoeConfig& config);
+
+/// What a forward does with the routing.
+enum class Routing {
+  train,     ///< selects, and counts the loads that move the selection bias
+  evaluate,  ///< selects and counts nothing
+  replay,    ///< keeps the experts selected by the forward before, so that a derivative is smooth
+};
+
+/// Mixture of experts with shared experts and auxiliary-loss-free balancing (DeepSeek-V3 report,
+/// section 2.1.2), in the phases of a layer:
+///
+///   gate      logits, scores, selection, balance loss           (with attention)
+///   dispatch  rows to their experts                             start / finish
+///   experts   the shared FFN over all tokens, the routed ones over their rows
+///   combine   the sum of a token's rows along the expert tree   start / finish
+///
+/// The routing weight is multiplied in before down_proj, so that combine is a plain sum.
+template <class Real>
+class Moe {
+ public:
+  struct Slot {
+    Matrix<Real> s;                 ///< (T, E)
+    Matrix<std::int32_t> selected;  ///< (T, K)
+    Matrix<Real> weight;            ///< (T, K)
+    Matrix<Real> q;                 ///< (B, E) alpha f
+    Matrix<std::int64_t> counts;    ///< (B, E) choices without bias and group limit
+    Vector<Real> balance;           ///< (B)
+    Route<Real> route;
+    Matrix<Real> x;        ///< (T K, D) dispatched rows, shared under recompute
+    Matrix<Real> gate_up;  ///< (T K, 2 F)
+    Matrix<Real> act;      ///< (T K, F), shared under recompute
+    Matrix<Real> y;        ///< (T K, D), shared
+    typename Ffn<Real>::Slot shared;
+  };
+  struct Deferred {
+    Matrix<Real> dy;        ///< (T K, D)
+    Matrix<Real> dgate_up;  ///< (T K, 2 F)
+    Matrix<Real> dlogit;    ///< (T, E)
+    typename Ffn<Real>::Deferred shared;
+  };
+
+  Moe() = default;
+  /// `prefix` is "model.layers.3.mlp.".
+  Moe(Parameters<Real>& parameters, const std::string& prefix, std::int64_t width,
+      const MoeConfig& config);
+
+  /// The selection bias and its loads live with the weights; bias is empty for a softmax gate.
+  void allocate_state(Arena& arena);
+  Slot make_slot(Arena& arena, std::int64_t sequences, std::int64_t tokens, bool recompute) const;
+  Deferred make_deferred(Arena& arena, std::int64_t tokens);
+
+  /// x2 (T, D): the normed input of the FFN. sample_rows is T of the sample (balance loss).
+  /// Throws Error(numerics) for a logit that is not finite.
+  void gate_forward(Pass<Real>& pass, const RowLayout& rows, std::int64_t sample_rows,
+                    Matrix<const Real> x2, Slot& slot, Routing routing);
+  void dispatch_forward(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> x2,
+                        Slot& slot) const;
+  /// shared_out (T, D) is written when there are shared experts.
+  void experts_forward(Pass<Real>& pass, Matrix<const Real> x2, Slot& slot,
+                       Matrix<Real> shared_out) const;
+  /// routed (T, D).
+  void combine_forward(Pass<Real>& pass, const Slot& slot, Matrix<Real> routed) const;
+
+  /// Backward of combine: rows of dout (T, D) to the experts.
+  void combine_backward(Pass<Real>& pass, Matrix<const Real> dout, const Slot& slot,
+                        Deferred& deferred) const;
+  /// Input gradients of the experts' rows and of the shared experts (shared_dx, (T, D)).
+  void experts_backward(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot, Deferred& deferred,
+                        Matrix<Real> shared_dx) const;
+  /// Backward of dispatch: routed_dx (T, D) along the expert tree.
+  void dispatch_backward(Pass<Real>& pass, const Slot& slot, Matrix<Real> routed_dx) const;
+  /// gate_dx (T, D).
+  void gate_backward(Pass<Real>& pass, const Slot& slot, Deferred& deferred,
+                     Matrix<Real> gate_dx) const;
+
+  void experts_backward_weight(Pass<Real>& pass, const RowLayout& rows, bool recompute,
+                               Matrix<const Real> dout, Matrix<const Real> x2, Slot& slot,
+                               const Deferred& deferred) const;
+  void gate_backward_weight(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> x2,
+                            const Deferred& deferred) const;
+
+  const MoeConfig& config() const { return config_; }
+  bool has_shared() const { return config_.shared_experts > 0; }
+  /// (E); empty for a softmax gate.
+  Vector<Real> bias() const { return bias_; }
+  const std::string& name() const { return name_; }
+  /// Tokens that each expert got since clear_loads(), over this rank's micro-batches.
+  std::vector<std::int64_t>& loads() { return loads_; }
+  const std::vector<std::int64_t>& loads() const { return loads_; }
+
+  /// The sum over lanes of one expert's products needs its weights.
+  const Linear<Real>& expert_gate_up(std::int64_t e) const {
+    return gate_up_[static_cast<std::size_t>(e)];
+  }
+  const Linear<Real>& expert_down(std::int64_t e) const {
+    return down_[static_cast<std::size_t>(e)];
+  }
+  const Linear<Real>& gate() const { return gate_; }
+  const Ffn<Real>& shared() const { return shared_; }
+
+ private:
+  /// One product an expert: in (T K, .) times its weight into out (T K, .).
+  void grouped(Pass<Real>& pass, GemmForm form, const std::vector<Linear<Real>>& experts,
+               const Route<Real>& route, Matrix<const Real> in, Matrix<Real> out) const;
+  void grouped_weight(Pass<Real>& pass, const RowLayout& rows,
+                      const std::vector<Linear<Real>>& experts, const Route<Real>& route,
+                      Matrix<const Real> dy, Matrix<const Real> x) const;
+
+  std::string name_;
+  MoeConfig config_;
+  GateRule rule_;
+  Linear<Real> gate_;
+  std::vector<Linear<Real>> gate_up_, down_;
+  Ffn<Real> shared_;
+  Vector<Real> bias_;
+  std::vector<std::int64_t> loads_;
+  // Workspace, shared by all layers.
+  mutable Matrix<Real> logits_;             ///< (T, E)
+  mutable Vector<std::int64_t> bad_token_;  ///< (1)
+  mutable Matrix<Real> dact_;               ///< (T K, F)
+  mutable Matrix<Real> dx_;                 ///< (T K, D)
+  mutable Vector<Real> dweights_;           ///< (T K)
+  mutable Matrix<Real> dweight_;            ///< (T, K)
+};
+
+}  // namespace moray

@@ -1,0 +1,143 @@
+#include "moe/route.hpp"
+
+#include "core/error.hpp"
+
+namespace moray {
+namespace {
+
+const std::string kCountLabel = "moray::moe::route_count";
+const std::string kFillLabel = "moray::moe::route_fill";
+const std::string kCollectLabel = "moray::moe::collect";
+
+/// Calls visit(segment, token, k) for each choice of `expert` in order of (lane, g, position).
+template <class Visit>
+KOKKOS_INLINE_FUNCTION void visit_choices(std::int64_t expert, std::int64_t rows,
+                                          const Vector<const std::int32_t>& order,
+                                          const Vector<const std::int64_t>& boundaries,
+                                          const Matrix<const std::int32_t>& selected,
+                                          const Visit& visit) {
+  for (std::int64_t segment = 0; segment + 1 < boundaries.size; ++segment) {
+    for (std::int64_t i = boundaries[segment]; i < boundaries[segment + 1]; ++i) {
+      const std::int64_t first = order[i] * rows;
+      for (std::int64_t token = first; token < first + rows; ++token) {
+        for (std::int64_t k = 0; k < selected.cols; ++k) {
+          if (selected(token, k) == expert) visit(segment, token, k);
+        }
+      }
+    }
+  }
+}
+
+void count_choices(const ExecSpace& exec, std::int64_t rows, std::int64_t experts,
+                   Vector<const std::int32_t> order, Vector<const std::int64_t> boundaries,
+                   Matrix<const std::int32_t> selected, Vector<std::int64_t> counts) {
+  const std::int64_t segments = boundaries.size - 1;
+  parallel_for(
+      kCountLabel, exec, experts, KOKKOS_LAMBDA(std::int64_t expert) {
+        for (std::int64_t s = 0; s < segments; ++s) counts[expert * segments + s] = 0;
+        visit_choices(
+            expert, rows, order, boundaries, selected,
+            [&](std::int64_t s, std::int64_t, std::int64_t) { ++counts[expert * segments + s]; });
+      });
+}
+
+template <class Real>
+void fill_rows(const ExecSpace& exec, std::int64_t rows, std::int64_t experts,
+               Vector<const std::int32_t> order, Vector<const std::int64_t> boundaries,
+               Matrix<const std::int32_t> selected, Matrix<const Real> weight,
+               Vector<const std::int64_t> first, Vector<std::int32_t> source,
+               Matrix<std::int32_t> row_of, Vector<Real> weights) {
+  const std::int64_t segments = boundaries.size - 1;
+  parallel_for(
+      kFillLabel, exec, experts, KOKKOS_LAMBDA(std::int64_t expert) {
+        std::int64_t row = first[expert * segments];
+        visit_choices(expert, rows, order, boundaries, selected,
+                      [&](std::int64_t, std::int64_t token, std::int64_t k) {
+                        source[row] = static_cast<std::int32_t>(token);
+                        row_of(token, k) = static_cast<std::int32_t>(row);
+                        weights[row] = weight(token, k);
+                        ++row;
+                      });
+      });
+}
+
+}  // namespace
+
+template <class Real>
+Route<Real>::Route(Arena& arena, std::int64_t sequences, std::int64_t tokens, std::int64_t experts,
+                   std::int64_t top_k)
+    : experts_(experts),
+      source_(arena.vector<std::int32_t>(Memory::activations, tokens * top_k)),
+      row_of_(arena.matrix<std::int32_t>(Memory::activations, tokens, top_k)),
+      weights_(arena.vector<Real>(Memory::activations, tokens * top_k)),
+      order_(arena.vector<std::int32_t>(Memory::activations, sequences)),
+      boundaries_(arena.vector<std::int64_t>(Memory::activations, sequences + 1)),
+      offsets_(arena.vector<std::int64_t>(Memory::activations, experts * sequences)) {
+  if (arena.counting()) return;
+  first_.reserve(static_cast<std::size_t>(experts * sequences + 1));
+  staging_.reserve(static_cast<std::size_t>(sequences + 1));
+}
+
+template <class Real>
+void Route<Real>::build(const ExecSpace& exec, const RowLayout& rows,
+                        Matrix<const std::int32_t> selected, Matrix<const Real> weight) {
+  const auto& segments = rows.batch->expert_segments();
+  segments_ = static_cast<std::int64_t>(segments.size());
+  staging_.assign(1, 0);
+  for (const LaneSegment& segment : segments) staging_.push_back(segment.first + segment.sequences);
+  const auto& order = rows.batch->expert_order();
+  copy_to_device(staging_.data(), staging_.size(), boundaries_.data);
+  copy_to_device(order.data(), order.size(), order_.data);
+  const Vector<const std::int32_t> sequence_order = order_.slice(0, rows.batch->sequences());
+  const Vector<const std::int64_t> boundaries = boundaries_.slice(0, segments_ + 1);
+  const Vector<std::int64_t> offsets = offsets_.slice(0, experts_ * segments_);
+
+  count_choices(exec, rows.rows, experts_, sequence_order, boundaries, selected, offsets);
+  fence(exec, "moray::moe::route: counts to the host");
+  first_.resize(static_cast<std::size_t>(offsets.size + 1));
+  copy_to_host(offsets.data, static_cast<std::size_t>(offsets.size), first_.data());
+  std::int64_t row = 0;
+  for (std::int64_t& first : first_) {
+    const std::int64_t count = &first == &first_.back() ? 0 : first;
+    first = row;
+    row += count;
+  }
+  MORAY_REQUIRE(row == selected.rows * selected.cols);
+  copy_to_device(first_.data(), static_cast<std::size_t>(offsets.size), offsets.data);
+  fill_rows<Real>(exec, rows.rows, experts_, sequence_order, boundaries, selected, weight, offsets,
+                  source_, row_of_, weights_);
+}
+
+template <class Real>
+typename Route<Real>::Range Route<Real>::lane_rows(std::int64_t expert,
+                                                   std::int64_t segment) const {
+  const auto at = static_cast<std::size_t>(expert * segments_ + segment);
+  return {first_[at], first_[at + 1] - first_[at]};
+}
+
+template <class Real>
+typename Route<Real>::Range Route<Real>::expert_rows(std::int64_t expert) const {
+  const auto at = static_cast<std::size_t>(expert * segments_);
+  const auto end = static_cast<std::size_t>((expert + 1) * segments_);
+  return {first_[at], first_[end] - first_[at]};
+}
+
+template <class Real>
+void collect_rows(const ExecSpace& exec, Vector<const Real> per_row,
+                  Matrix<const std::int32_t> row_of, Matrix<Real> out) {
+  parallel_for(
+      kCollectLabel, exec, out.rows, KOKKOS_LAMBDA(std::int64_t token) {
+        for (std::int64_t k = 0; k < out.cols; ++k) out(token, k) = per_row[row_of(token, k)];
+      });
+}
+
+template <class Real>
+void Route<Real>::collect(const ExecSpace& exec, Vector<const Real> per_row,
+                          Matrix<Real> out) const {
+  collect_rows<Real>(exec, per_row, row_of_, out);
+}
+
+template class Route<float>;
+template class Route<double>;
+
+}  // namespace moray

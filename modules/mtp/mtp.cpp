@@ -1,0 +1,82 @@
+#include "mtp/mtp.hpp"
+
+#include "kernels/elementwise/elementwise.hpp"
+
+namespace moray {
+
+template <class Real>
+MtpModule<Real>::MtpModule(Parameters<Real>& parameters, const std::string& prefix,
+                           const ModelConfig& config)
+    : enorm_(parameters, prefix + "enorm.weight", config.model.width, config.model.norm_eps),
+      hnorm_(parameters, prefix + "hnorm.weight", config.model.width, config.model.norm_eps),
+      eh_proj_(parameters, Region::dense, 2 * config.model.width,
+               {{prefix + "eh_proj.weight", config.model.width}}),
+      block_(parameters, prefix, config, config.moe.experts == 0),
+      out_norm_(parameters, prefix + "shared_head.norm.weight", config.model.width,
+                config.model.norm_eps) {}
+
+template <class Real>
+typename MtpModule<Real>::Slot MtpModule<Real>::make_slot(Arena& arena, std::int64_t sequences,
+                                                          std::int64_t rows, bool recompute) {
+  const std::int64_t tokens = sequences * rows;
+  const std::int64_t width = eh_proj_.out();
+  const auto keep = [&](std::int64_t cols) {
+    return arena.matrix<Real>(Memory::activations, tokens, cols);
+  };
+  Slot slot;
+  slot.embedding = keep(width);
+  slot.h_prev = keep(width);
+  slot.joined = keep(2 * width);
+  slot.r_e = arena.vector<Real>(Memory::activations, tokens);
+  slot.r_h = arena.vector<Real>(Memory::activations, tokens);
+  slot.r_out = arena.vector<Real>(Memory::activations, tokens);
+  slot.block = block_.make_slot(arena, keep(width), sequences, rows, recompute);
+  slot.h_raw = keep(width);
+  slot.h = keep(width);
+  return slot;
+}
+
+template <class Real>
+typename MtpModule<Real>::Deferred MtpModule<Real>::make_deferred(Arena& arena,
+                                                                  std::int64_t tokens) {
+  djoined_ = arena.shared_matrix<Real>("mtp.djoined", tokens, eh_proj_.in());
+  return {arena.shared_matrix<Real>("mtp.dx", tokens, eh_proj_.out()),
+          block_.make_deferred(arena, tokens)};
+}
+
+template <class Real>
+void MtpModule<Real>::forward(const typename Block<Real>::Frame& frame, Slot& slot) {
+  const std::int64_t width = eh_proj_.out();
+  enorm_.forward(frame.pass, slot.embedding, slot.joined.column_range(0, width), slot.r_e);
+  hnorm_.forward(frame.pass, slot.h_prev, slot.joined.column_range(width, width), slot.r_h);
+  eh_proj_.forward(frame.pass, slot.joined, slot.block.h_in);
+  block_.forward(frame, slot.block, slot.h_raw);
+  out_norm_.forward(frame.pass, slot.h_raw, slot.h, slot.r_out);
+}
+
+template <class Real>
+void MtpModule<Real>::backward_input(const typename Block<Real>::Frame& frame, Slot& slot,
+                                     Deferred& deferred, Matrix<Real> dh, Matrix<Real> dembedding,
+                                     Matrix<Real> dh_prev) {
+  const std::int64_t width = eh_proj_.out();
+  out_norm_.backward(frame.pass, frame.rows, dh, slot.h_raw, slot.r_out, dh);
+  block_.backward_input(frame, slot.block, deferred.block, dh);
+  copy<Real>(frame.pass.exec, dh, deferred.dx);
+  eh_proj_.backward_input(frame.pass, deferred.dx, djoined_);
+  enorm_.backward(frame.pass, frame.rows, djoined_.column_range(0, width), slot.embedding, slot.r_e,
+                  dembedding);
+  hnorm_.backward(frame.pass, frame.rows, djoined_.column_range(width, width), slot.h_prev,
+                  slot.r_h, dh_prev);
+}
+
+template <class Real>
+void MtpModule<Real>::backward_weight(const typename Block<Real>::Frame& frame, Slot& slot,
+                                      const Deferred& deferred) {
+  block_.backward_weight(frame, slot.block, deferred.block);
+  eh_proj_.backward_weight(frame.pass, frame.rows, deferred.dx, slot.joined);
+}
+
+template class MtpModule<float>;
+template class MtpModule<double>;
+
+}  // namespace moray

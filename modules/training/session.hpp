@@ -1,0 +1,70 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "comm/mpi_collective.hpp"
+#include "data/data.hpp"
+#include "io/checkpoint_folder.hpp"
+#include "io/metrics.hpp"
+#include "io/run_folder.hpp"
+#include "io/run_lock.hpp"
+#include "training/run.hpp"
+#include "training/stop.hpp"
+#include "training/trainer.hpp"
+
+namespace moray {
+
+/// One start of a run: the trainer with its data, its folder and what it writes there.
+class TrainingSession {
+ public:
+  TrainingSession(const TrainRequest& request, const Communicator& ranks);
+
+  /// Steps until the end of the deck or a reason to stop.
+  ExitCode run();
+
+ private:
+  // Start.
+  void prepare_memory();
+  void open_folder();
+  void start_weights();
+  void resume_from(const Checkpoint& checkpoint);
+  std::optional<Checkpoint> find_checkpoint();
+  void banner() const;
+
+  // Loop.
+  void after_step(const StepReport& report, double seconds);
+  void print_step(const StepReport& report, double seconds, double validation) const;
+  double validate();
+  void print_sample(std::int64_t step);
+  void save(std::int64_t step);
+  StopReason agree_to_stop(double seconds);
+  void finish(ExitCode code);
+
+  bool root() const { return ranks_.rank() == 0; }
+  CheckpointContent checkpoint_content(std::int64_t step) const;
+
+  const TrainRequest& request_;
+  const Communicator& ranks_;
+  MpiCollective collective_;
+  const Deck& deck_;
+  Trainer trainer_;
+  TrainingData data_;
+  Arena arena_;
+  std::optional<RunFolder> folder_;  ///< rank 0
+  std::string folder_path_;          ///< all ranks
+  std::unique_ptr<RunLock> lock_;    ///< rank 0
+  std::unique_ptr<MetricsWriter> metrics_;
+  std::unique_ptr<StopWatch> stop_;
+  std::string data_digests_;
+  std::int64_t step_ = 0;        ///< steps done
+  std::int64_t first_step_ = 0;  ///< steps done when this start began
+  std::int64_t saved_ = -1;      ///< step of the newest checkpoint
+  std::int64_t verified_ = -1;   ///< step of the checkpoint that was read
+  double last_save_seconds_ = 0;
+  double last_save_at_ = 0;  ///< of the stop watch
+  double mean_step_seconds_ = 0;
+};
+
+}  // namespace moray

@@ -1,0 +1,253 @@
+#include "training/trainer.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.hpp"
+#include "kernels/elementwise/elementwise.hpp"
+#include "training/layout_rules.hpp"
+
+namespace moray {
+namespace {
+
+/// b of a deck: its own, or all sequences that a rank has in every step.
+std::int64_t micro_batch(const Deck& deck, std::int64_t ranks) {
+  if (deck.batch.micro > 0) return deck.batch.micro;
+  const std::int64_t all =
+      deck.batch.ramp_from > 0 ? deck.batch.ramp_multiple : deck.batch.sequences;
+  return std::max<std::int64_t>(all / ranks, 1);
+}
+
+ScheduleSteps schedule_steps(const Deck& deck, const Timeline& timeline) {
+  const LearningRateConfig& rate = deck.learning_rate;
+  return {timeline.steps(rate.warmup), timeline.steps(rate.constant),
+          timeline.steps(rate.decay_end), timeline.steps(rate.tail_start), timeline.total()};
+}
+
+/// The first value before `at`, the second from there on; `at` 0 means never.
+double switched(double early, double late, std::int64_t at, std::int64_t step) {
+  return at > 0 && step >= at ? late : early;
+}
+
+}  // namespace
+
+double max_violation(const std::vector<std::int64_t>& loads) {
+  std::int64_t total = 0;
+  std::int64_t most = 0;
+  for (const std::int64_t load : loads) {
+    total += load;
+    most = std::max(most, load);
+  }
+  if (total == 0) return 0;
+  return static_cast<double>(most) * static_cast<double>(loads.size()) /
+             static_cast<double>(total) -
+         1;
+}
+
+Trainer::Trainer(const Deck& deck, const Communicator& ranks)
+    : deck_(deck),
+      ranks_(ranks),
+      timeline_(deck.batch, deck.length),
+      schedule_(schedule_steps(deck, timeline_)),
+      deal_{deck.parallel.lanes, deck.parallel.expert_lanes, ranks.size(), ranks.rank()},
+      micro_(micro_batch(deck, ranks.size())),
+      model_(deck.model),
+      optimizer_(deck.optimizer, model_.parameters()),
+      reducer_(ranks),
+      batch_(micro_) {
+  if (deck.run.determinism == "run") {
+    // Any number of ranks: one lane each.
+    deal_.lanes = deal_.expert_lanes = ranks.size();
+  }
+}
+
+void Trainer::allocate(Arena& arena) {
+  const ModelUse use{.sequences = micro_,
+                     .rows = deck_.batch.length,
+                     .training = true,
+                     .recompute = deck_.run.recompute,
+                     .lanes = deal_.local_lanes(),
+                     .expert_lanes = deal_.local_expert_lanes()};
+  model_.allocate(arena, use);
+  optimizer_.allocate(arena, model_.parameters());
+  const Parameters<float>& parameters = model_.parameters();
+  reducer_.allocate(arena,
+                    std::max(parameters.size(Region::dense), parameters.size(Region::expert)));
+  if (arena.counting()) return;
+  tokens_.resize(static_cast<std::size_t>(micro_ * (deck_.batch.length + 1)));
+  host_losses_.resize(static_cast<std::size_t>(std::max(deck_.batch.length, micro_)));
+  use_losses_.resize(static_cast<std::size_t>(model_.depth() + 1));
+}
+
+void Trainer::initialize() {
+  model_.initialize(pass_.exec, deck_.run.seed);
+  optimizer_.start_ema(pass_.exec, model_.parameters());
+  fence(pass_.exec, "moray::trainer: initialised");
+}
+
+StepReport Trainer::step(std::int64_t step, const Sample& sample) {
+  StepReport report;
+  report.step = step + 1;
+  report.sequences = timeline_.sequences(step);
+  report.learning_rate = learning_rate(deck_.learning_rate, schedule_, report.step);
+  const ModelConfig& config = deck_.model;
+  report.mtp_weight = config.mtp.depth == 0 ? 0.0
+                                            : switched(config.mtp.weight, config.mtp.weight_late,
+                                                       timeline_.steps(config.mtp.switch_at), step);
+  report.bias_rate =
+      switched(config.moe.bias_rate, 0, timeline_.steps(config.moe.bias_until), step);
+  Model<float>::Options options;
+  if (model_.depth() > 0) {
+    options.mtp_lambda =
+        static_cast<float>(report.mtp_weight / static_cast<double>(model_.depth()));
+  }
+
+  model_.clear_gradients(pass_.exec);
+  for (Moe<float>* moe : model_.moe_layers())
+    std::fill(moe->loads().begin(), moe->loads().end(), 0);
+  std::fill(use_losses_.begin(), use_losses_.end(), ExactSum());
+  balance_ = ExactSum();
+  const auto first = static_cast<std::uint64_t>(timeline_.samples_before(step));
+  const std::int64_t window = deck_.batch.length + 1;
+  const std::int64_t micro_batches = report.sequences / ranks_.size() / micro_;
+  const auto work = [&] {
+    for (std::int64_t i = 0; i < micro_batches; ++i) {
+      batch_.assign(deal_, i, micro_);
+      for (std::int64_t s = 0; s < micro_; ++s) {
+        const auto g = static_cast<std::uint64_t>(batch_.global()[static_cast<std::size_t>(s)]);
+        sample(first + g, std::span(tokens_).subspan(static_cast<std::size_t>(s * window),
+                                                     static_cast<std::size_t>(window)));
+      }
+      model_.forward(pass_, batch_, tokens_, options);
+      collect_losses(report);
+      model_.backward(pass_, batch_, options);
+    }
+  };
+  agree_on_errors(ranks_, work);
+  reduce(report);
+  report.norm = optimizer_.norm(pass_.exec, model_.parameters(), tokens_of(report));
+  const bool finite = report.norm.finite && std::isfinite(report.loss);
+  if (!finite && deck_.optimizer.non_finite == "stop") {
+    fail(
+        ExitCode::numerics, "step {}: {} is not finite; nothing was updated", report.step,
+        report.norm.finite ? std::string("the loss") : "the gradient of " + report.norm.bad_tensor);
+  }
+  report.skipped = !finite;
+  if (finite) {
+    optimizer_.update(pass_.exec, model_.parameters(), report.norm, report.step,
+                      report.learning_rate);
+    update_biases(report);
+  }
+  fence(pass_.exec, "moray::trainer: end of the step");
+  return report;
+}
+
+/// Token losses of a micro-batch into exact sums, so that no order is left to define.
+void Trainer::collect_losses(StepReport& report) {
+  fence(pass_.exec, "moray::trainer: losses to the host");
+  for (std::int64_t s = 0; s < micro_; ++s) {
+    for (std::int64_t use = 0; use <= model_.depth(); ++use) {
+      const Vector<const float> losses = model_.losses(s, use);
+      copy_to_host(losses.data, static_cast<std::size_t>(losses.size), host_losses_.data());
+      for (std::int64_t i = 0; i < losses.size; ++i) {
+        const float loss = host_losses_[static_cast<std::size_t>(i)];
+        if (!std::isfinite(loss) && deck_.optimizer.non_finite == "stop") {
+          fail(ExitCode::numerics, "step {}: the loss of position {} of sequence {} is not finite",
+               report.step, i, batch_.global()[static_cast<std::size_t>(s)]);
+        }
+        use_losses_[static_cast<std::size_t>(use)].add(static_cast<double>(loss));
+      }
+    }
+  }
+  if (deck_.model.moe.sequence_loss <= 0) return;
+  for (std::size_t layer = 0; layer < model_.moe_layers().size(); ++layer) {
+    const Vector<const float> losses = model_.balance_losses(static_cast<std::int64_t>(layer));
+    copy_to_host(losses.data, static_cast<std::size_t>(losses.size), host_losses_.data());
+    for (std::int64_t s = 0; s < losses.size; ++s)
+      balance_.add(static_cast<double>(host_losses_[static_cast<std::size_t>(s)]));
+  }
+}
+
+/// Gradients, losses and loads of all ranks.
+void Trainer::reduce(StepReport& report) {
+  const bool exact = deck_.run.determinism == "exact";
+  Parameters<float>& parameters = model_.parameters();
+  for (const Region region : {Region::dense, Region::expert}) {
+    reducer_.reduce(pass_.exec, parameters.gradients(region), exact);
+  }
+  const Matrix<float> embedding = parameters.gradient(model_.embedding(), 0);
+  for (const Matrix<float>& use : model_.embedding_uses()) {
+    reducer_.reduce(pass_.exec, use, exact);
+    add<float>(pass_.exec, embedding, matrix(use.data, embedding.rows, embedding.cols), embedding);
+  }
+  const auto tokens = static_cast<double>(tokens_of(report));
+  for (std::size_t use = 0; use < use_losses_.size(); ++use) {
+    ranks_.sum(use_losses_[use]);
+    const double mean = use_losses_[use].value() / tokens;
+    if (use == 0) report.loss = mean;
+    if (use > 0) report.mtp.push_back(mean);
+  }
+  ranks_.sum(balance_);
+  report.balance = balance_.value() / static_cast<double>(report.sequences);
+  counts_.clear();
+  for (const Moe<float>* moe : model_.moe_layers()) {
+    counts_.insert(counts_.end(), moe->loads().begin(), moe->loads().end());
+  }
+  if (!counts_.empty()) ranks_.sum(counts_);
+  auto next = counts_.begin();
+  for (const Moe<float>* moe : model_.moe_layers()) {
+    const auto end = next + static_cast<std::ptrdiff_t>(moe->loads().size());
+    report.loads.emplace_back(next, end);
+    next = end;
+  }
+}
+
+/// b_i += gamma sign(K T - E c_i) in int64 over all tokens that the layer routed in the step
+/// (Wang et al., 2024, algorithm 1).
+void Trainer::update_biases(const StepReport& report) {
+  const float rate = static_cast<float>(report.bias_rate);
+  std::vector<float> bias;
+  for (std::size_t layer = 0; layer < report.loads.size(); ++layer) {
+    const Vector<float> device = model_.moe_layers()[layer]->bias();
+    if (rate == 0 || device.size == 0) continue;
+    const std::vector<std::int64_t>& loads = report.loads[layer];
+    std::int64_t routed = 0;  // K T
+    for (const std::int64_t load : loads) routed += load;
+    bias.resize(loads.size());
+    copy_to_host(device.data, bias.size(), bias.data());
+    for (std::size_t e = 0; e < loads.size(); ++e) {
+      const std::int64_t difference = routed - static_cast<std::int64_t>(loads.size()) * loads[e];
+      if (difference > 0) bias[e] = bias[e] + rate;
+      if (difference < 0) bias[e] = bias[e] - rate;
+    }
+    copy_to_device(bias.data(), bias.size(), device.data);
+  }
+}
+
+Trainer::Evaluation Trainer::evaluate(std::int64_t count, const Sample& window) {
+  ExactSum total;
+  const std::int64_t length = deck_.batch.length + 1;
+  const std::int64_t all = micro_ * ranks_.size();
+  for (std::int64_t first = 0; first < count; first += all) {
+    batch_.assign({1, 1, 1, 0}, 0, micro_);
+    const std::int64_t mine = first + ranks_.rank() * micro_;
+    for (std::int64_t s = 0; s < micro_; ++s) {
+      // Rows behind the last window repeat it and are not counted.
+      const auto w = static_cast<std::uint64_t>(std::min(mine + s, count - 1));
+      window(w, std::span(tokens_).subspan(static_cast<std::size_t>(s * length),
+                                           static_cast<std::size_t>(length)));
+    }
+    model_.forward(pass_, batch_, tokens_, {0, Routing::evaluate});
+    fence(pass_.exec, "moray::trainer: validation losses to the host");
+    for (std::int64_t s = 0; s < micro_ && mine + s < count; ++s) {
+      const Vector<const float> losses = model_.losses(s, 0);
+      copy_to_host(losses.data, static_cast<std::size_t>(losses.size), host_losses_.data());
+      for (std::int64_t i = 0; i < losses.size; ++i)
+        total.add(static_cast<double>(host_losses_[static_cast<std::size_t>(i)]));
+    }
+  }
+  ranks_.sum(total);
+  return {total.value() / static_cast<double>(count * deck_.batch.length), count};
+}
+
+}  // namespace moray

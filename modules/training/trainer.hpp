@@ -1,0 +1,97 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "core/exact_sum.hpp"
+#include "model/model.hpp"
+#include "optimizer/lane_reducer.hpp"
+#include "optimizer/optimizer.hpp"
+#include "optimizer/schedule.hpp"
+#include "training/timeline.hpp"
+#include "training/training_config.hpp"
+
+namespace moray {
+
+/// What one step did; the same on every rank.
+struct StepReport {
+  std::int64_t step = 0;  ///< of the update, 1 is the first
+  std::int64_t sequences = 0;
+  double loss = 0;          ///< nats per token of the trunk
+  std::vector<double> mtp;  ///< of each MTP module, its sum over T - k terms divided by T
+  double balance = 0;       ///< mean over sequences, summed over MoE layers, alpha included
+  Optimizer::Norm norm;
+  double learning_rate = 0;
+  double mtp_weight = 0;                         ///< lambda
+  double bias_rate = 0;                          ///< gamma
+  bool skipped = false;                          ///< a value was not finite and the deck says skip
+  std::vector<std::vector<std::int64_t>> loads;  ///< (MoE layers, E), MTP modules last
+};
+
+/// max(load) / mean(load) - 1 (Wang et al., 2024).
+double max_violation(const std::vector<std::int64_t>& loads);
+
+/// The arithmetic of training: model, optimizer and the reduction over data ranks, without files.
+class Trainer {
+ public:
+  /// Fills (T + 1) tokens of a sample of the run.
+  using Sample = std::function<void(std::uint64_t, std::span<std::int32_t>)>;
+
+  Trainer(const Deck& deck, const Communicator& ranks);
+
+  /// Takes all memory of a rank; the same with a counting arena for the plan.
+  void allocate(Arena& arena);
+  /// Seeded weights of a new run.
+  void initialize();
+
+  /// One optimizer step on samples [timeline.samples_before(step), ...). Throws Error(numerics) for
+  /// a loss or gradient that is not finite, unless the deck says to skip the step; weights, moments
+  /// and biases are then untouched.
+  StepReport step(std::int64_t step, const Sample& sample);
+
+  struct Evaluation {
+    double loss = 0;  ///< nats per token
+    std::int64_t windows = 0;
+  };
+  /// Mean trunk loss of windows [0, count), dealt over the ranks; the same bits on any number.
+  Evaluation evaluate(std::int64_t count, const Sample& window);
+
+  Model<float>& model() { return model_; }
+  const Model<float>& model() const { return model_; }
+  Optimizer& optimizer() { return optimizer_; }
+  const Optimizer& optimizer() const { return optimizer_; }
+  const Timeline& timeline() const { return timeline_; }
+  const Deck& deck() const { return deck_; }
+  Pass<float>& pass() { return pass_; }
+  std::int64_t micro() const { return micro_; }
+  const BatchLayout& batch() const { return batch_; }
+
+ private:
+  void collect_losses(StepReport& report);
+  void reduce(StepReport& report);
+  void update_biases(const StepReport& report);
+  std::int64_t tokens_of(const StepReport& report) const {
+    return report.sequences * deck_.batch.length;
+  }
+
+  Deck deck_;
+  const Communicator& ranks_;
+  Timeline timeline_;
+  ScheduleSteps schedule_;
+  Deal deal_;
+  std::int64_t micro_ = 1;
+  Model<float> model_;
+  Optimizer optimizer_;
+  LaneReducer reducer_;
+  Pass<float> pass_;
+  BatchLayout batch_;
+  std::vector<std::int32_t> tokens_;
+  std::vector<float> host_losses_;
+  std::vector<std::int64_t> counts_;
+  std::vector<ExactSum> use_losses_;
+  ExactSum balance_;
+};
+
+}  // namespace moray
