@@ -39,9 +39,24 @@ void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
 
 using namespace moray;
 
+namespace {
+
+/// What Kokkos itself takes for a launch: nothing in version 3.4, a copy of the label in 5.2.
+long allocations_of_a_launch(const ExecSpace& exec) {
+  static const std::string label = "moray::test::empty_launch";
+  const auto body = KOKKOS_LAMBDA(const std::int64_t){};
+  parallel_tiles(label, exec, 1, body);
+  const long before = allocations;
+  parallel_tiles(label, exec, 1, body);
+  return allocations - before;
+}
+
+}  // namespace
+
 TEST_CASE("a warm product allocates nothing", "[gemm]") {
   std::mt19937 random(1);
   const ExecSpace exec;
+  const long of_a_launch = allocations_of_a_launch(exec);
   for (const Variant variant : available_variants(Op::gemm)) {
     if (!is_exact(variant)) continue;
     force_variant(Op::gemm, variant);
@@ -57,7 +72,9 @@ TEST_CASE("a warm product allocates nothing", "[gemm]") {
       gemm<float>(exec, form, tasks);
       gemm<float>(exec, form, tasks);
       const long during = allocations - before;
-      CHECK(during == 0);
+      // A host product packs and multiplies; the portable one is a launch for each task.
+      const long launches = 2 * (variant == Variant::portable ? 10 : 2);
+      CHECK(during == launches * of_a_launch);
     }
   }
   reset_variants();
