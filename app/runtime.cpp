@@ -56,6 +56,7 @@ void select_kernels(const Deck& deck) {
   const KernelsConfig& k = deck.kernels;
   if (deck.run.determinism == "exact") {
     require_exact_arithmetic();
+    require_exact_arithmetic(ExecSpace());
   } else {
     prefer_vendor_variants();
   }

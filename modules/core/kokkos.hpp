@@ -21,10 +21,13 @@ inline constexpr bool kHostBackend =
 template <class T>
 using View1 = Kokkos::View<T*, Kokkos::LayoutRight, MemSpace>;
 
-/// Waits for `exec` and says why in the profile. Kokkos 3.4 has no named fences.
-inline void fence(const ExecSpace& exec, const std::string& reason) {
+/// Waits for `exec` and says why in the profile. Kokkos 3.4 has no named fences; newer versions take
+/// a std::string, which is kept so that a fence allocates nothing.
+inline void fence(const ExecSpace& exec, const char* reason) {
 #if KOKKOS_VERSION >= 30500
-  exec.fence(reason);
+  static thread_local std::string text;
+  text = reason;
+  exec.fence(text);
 #else
   (void)reason;
   exec.fence();

@@ -350,7 +350,23 @@ void TrainingSession::banner() const {
            trainer_.micro());
 }
 
+/// What a deck may say and this version cannot run; named before anything is made.
+void refuse_layouts(const TrainRequest& request) {
+  const Deck& deck = request.reading.deck;
+  if (deck.parallel.pipeline > 1 || deck.parallel.expert > 1) {
+    fail(ExitCode::usage,
+         "{}: parallel.pipeline = {} and parallel.expert = {}: training runs on data-parallel "
+         "ranks only; set both to 1",
+         request.deck_path, deck.parallel.pipeline, deck.parallel.expert);
+  }
+  if (deck.checkpoint.io != "posix") {
+    fail(ExitCode::usage, "{}: checkpoint.io = {}: checkpoints are written with posix calls only",
+         request.deck_path, deck.checkpoint.io);
+  }
+}
+
 ExitCode train(const TrainRequest& request, const Communicator& ranks) {
+  refuse_layouts(request);
   TrainingSession session(request, ranks);
   return session.run();
 }

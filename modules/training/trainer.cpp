@@ -195,9 +195,10 @@ void Trainer::reduce(StepReport& report) {
   }
   if (!counts_.empty()) ranks_.sum(counts_);
   auto next = counts_.begin();
-  for (const Moe<float>* moe : model_.moe_layers()) {
+  for (Moe<float>* moe : model_.moe_layers()) {
     const auto end = next + static_cast<std::ptrdiff_t>(moe->loads().size());
-    report.loads.emplace_back(next, end);
+    moe->loads().assign(next, end);  // what checkpoints hold is that of all ranks
+    report.loads.push_back(moe->loads());
     next = end;
   }
 }
