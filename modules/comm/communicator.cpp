@@ -197,6 +197,12 @@ void Communicator::sum_any_order(std::span<float> values) const {
   }
 }
 
+void Communicator::sum_any_order(std::span<double> values) const {
+  check_mpi(MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_DOUBLE,
+                          MPI_SUM, comm_),
+            "MPI_Allreduce", "sum of times");
+}
+
 void Communicator::exchange(std::span<const float> out, std::span<float> in, int partner) const {
   exchange_pieces(out, in, partner, MPI_FLOAT, comm_);
 }

@@ -66,6 +66,7 @@ class Communicator {
 
   /// The sum over ranks in an order that MPI chooses: never under `determinism: exact`.
   void sum_any_order(std::span<float> values) const;
+  void sum_any_order(std::span<double> values) const;
 
   /// Sends `out` to and receives `in` from one partner; both in host memory, any length.
   void exchange(std::span<const float> out, std::span<float> in, int partner) const;

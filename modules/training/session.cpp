@@ -294,8 +294,23 @@ ExitCode TrainingSession::run() {
   return code;
 }
 
+/// Where the time went, over all ranks.
+void TrainingSession::print_timers() {
+  const auto& parts = trainer_.timers().parts();
+  std::vector<double> slowest;
+  for (const Timers::Part& part : parts) slowest.push_back(part.seconds);
+  std::vector<double> mean = slowest;
+  ranks_.maximum(std::span(slowest));
+  ranks_.sum_any_order(std::span(mean));
+  for (double& seconds : mean) seconds /= ranks_.size();
+  for (const std::string& line : timer_table(trainer_.timers(), slowest, mean, stop_->elapsed())) {
+    Log::global().info("{}", line);
+  }
+}
+
 void TrainingSession::finish(ExitCode code) {
   save(step_);
+  print_timers();
   agree(collective_, [&] {
     if (!root()) return;
     metrics_->close_segment();
@@ -316,6 +331,14 @@ void TrainingSession::finish(ExitCode code) {
   }
   for (const Log::Warning& w : Log::global().warnings()) {
     if (w.count > 1) Log::global().info("warning, {} times: {}", w.count, w.text);
+  }
+}
+
+void TrainingSession::failed(const std::string& reason) const noexcept {
+  try {
+    if (root() && lock_->owned()) folder_->write_status("failed: " + reason);
+  } catch (const std::exception&) {
+    // The reason itself is on its way to the user; a full disk must not hide it.
   }
 }
 
@@ -368,7 +391,12 @@ void refuse_layouts(const TrainRequest& request) {
 ExitCode train(const TrainRequest& request, const Communicator& ranks) {
   refuse_layouts(request);
   TrainingSession session(request, ranks);
-  return session.run();
+  try {
+    return session.run();
+  } catch (const Error& error) {
+    session.failed(error.what());
+    throw;
+  }
 }
 
 }  // namespace moray

@@ -23,6 +23,8 @@ class TrainingSession {
 
   /// Steps until the end of the deck or a reason to stop.
   ExitCode run();
+  /// Leaves the reason in STATUS.
+  void failed(const std::string& reason) const noexcept;
 
  private:
   // Start.
@@ -40,6 +42,7 @@ class TrainingSession {
   void print_sample(std::int64_t step);
   void save(std::int64_t step);
   StopReason agree_to_stop(double seconds);
+  void print_timers();
   void finish(ExitCode code);
 
   bool root() const { return ranks_.rank() == 0; }

@@ -55,6 +55,8 @@ Trainer::Trainer(const Deck& deck, const Communicator& ranks)
       optimizer_(deck.optimizer, model_.parameters()),
       reducer_(ranks),
       batch_(micro_) {
+  part_ = {timers_.part("step"),          timers_.part("step/data"),   timers_.part("step/forward"),
+           timers_.part("step/backward"), timers_.part("step/reduce"), timers_.part("step/update")};
   if (deck.run.determinism == "run") {
     // Any number of ranks: one lane each.
     deal_.lanes = deal_.expert_lanes = ranks.size();
@@ -85,46 +87,76 @@ void Trainer::initialize() {
   fence(pass_.exec, "moray::trainer: initialised");
 }
 
-StepReport Trainer::step(std::int64_t step, const Sample& sample) {
+/// What the schedules say about a step.
+StepReport Trainer::scheduled(std::int64_t step) const {
+  const ModelConfig& config = deck_.model;
   StepReport report;
   report.step = step + 1;
   report.sequences = timeline_.sequences(step);
   report.learning_rate = learning_rate(deck_.learning_rate, schedule_, report.step);
-  const ModelConfig& config = deck_.model;
-  report.mtp_weight = config.mtp.depth == 0 ? 0.0
-                                            : switched(config.mtp.weight, config.mtp.weight_late,
-                                                       timeline_.steps(config.mtp.switch_at), step);
+  if (config.mtp.depth > 0) {
+    report.mtp_weight = switched(config.mtp.weight, config.mtp.weight_late,
+                                 timeline_.steps(config.mtp.switch_at), step);
+  }
   report.bias_rate =
       switched(config.moe.bias_rate, 0, timeline_.steps(config.moe.bias_until), step);
+  return report;
+}
+
+StepReport Trainer::step(std::int64_t step, const Sample& sample) {
+  const Timers::Scope whole(timers_, part_.step);
+  StepReport report = scheduled(step);
   Model<float>::Options options;
   if (model_.depth() > 0) {
     options.mtp_lambda =
         static_cast<float>(report.mtp_weight / static_cast<double>(model_.depth()));
   }
-
-  model_.clear_gradients(pass_.exec);
-  for (Moe<float>* moe : model_.moe_layers())
-    std::fill(moe->loads().begin(), moe->loads().end(), 0);
-  std::fill(use_losses_.begin(), use_losses_.end(), ExactSum());
-  balance_ = ExactSum();
+  clear_sums();
   const auto first = static_cast<std::uint64_t>(timeline_.samples_before(step));
-  const std::int64_t window = deck_.batch.length + 1;
   const std::int64_t micro_batches = report.sequences / ranks_.size() / micro_;
-  const auto work = [&] {
+  agree_on_errors(ranks_, [&] {
     for (std::int64_t i = 0; i < micro_batches; ++i) {
       batch_.assign(deal_, i, micro_);
-      for (std::int64_t s = 0; s < micro_; ++s) {
-        const auto g = static_cast<std::uint64_t>(batch_.global()[static_cast<std::size_t>(s)]);
-        sample(first + g, std::span(tokens_).subspan(static_cast<std::size_t>(s * window),
-                                                     static_cast<std::size_t>(window)));
-      }
-      model_.forward(pass_, batch_, tokens_, options);
-      collect_losses(report);
-      model_.backward(pass_, batch_, options);
+      run_micro_batch(report, first, sample, options);
     }
-  };
-  agree_on_errors(ranks_, work);
+  });
   reduce(report);
+  update(report);
+  fence(pass_.exec, "moray::trainer: end of the step");
+  return report;
+}
+
+void Trainer::clear_sums() {
+  model_.clear_gradients(pass_.exec);
+  for (Moe<float>* moe : model_.moe_layers()) {
+    std::fill(moe->loads().begin(), moe->loads().end(), 0);
+  }
+  std::fill(use_losses_.begin(), use_losses_.end(), ExactSum());
+  balance_ = ExactSum();
+}
+
+void Trainer::run_micro_batch(const StepReport& report, std::uint64_t first, const Sample& sample,
+                              const Model<float>::Options& options) {
+  const auto window = static_cast<std::size_t>(deck_.batch.length + 1);
+  {
+    const Timers::Scope time(timers_, part_.data);
+    for (std::size_t s = 0; s < batch_.global().size(); ++s) {
+      sample(first + static_cast<std::uint64_t>(batch_.global()[s]),
+             std::span(tokens_).subspan(s * window, window));
+    }
+  }
+  {
+    const Timers::Scope time(timers_, part_.forward);
+    model_.forward(pass_, batch_, tokens_, options);
+    collect_losses(report);
+  }
+  const Timers::Scope time(timers_, part_.backward);
+  model_.backward(pass_, batch_, options);
+}
+
+/// The optimizer's part of a step, or the reason why there is none.
+void Trainer::update(StepReport& report) {
+  const Timers::Scope time(timers_, part_.update);
   report.norm = optimizer_.norm(pass_.exec, model_.parameters(), tokens_of(report));
   const bool finite = report.norm.finite && std::isfinite(report.loss);
   if (!finite && deck_.optimizer.non_finite == "stop") {
@@ -133,17 +165,14 @@ StepReport Trainer::step(std::int64_t step, const Sample& sample) {
         report.norm.finite ? std::string("the loss") : "the gradient of " + report.norm.bad_tensor);
   }
   report.skipped = !finite;
-  if (finite) {
-    optimizer_.update(pass_.exec, model_.parameters(), report.norm, report.step,
-                      report.learning_rate);
-    update_biases(report);
-  }
-  fence(pass_.exec, "moray::trainer: end of the step");
-  return report;
+  if (!finite) return;
+  optimizer_.update(pass_.exec, model_.parameters(), report.norm, report.step,
+                    report.learning_rate);
+  update_biases(report);
 }
 
 /// Token losses of a micro-batch into exact sums, so that no order is left to define.
-void Trainer::collect_losses(StepReport& report) {
+void Trainer::collect_losses(const StepReport& report) {
   fence(pass_.exec, "moray::trainer: losses to the host");
   for (std::int64_t s = 0; s < micro_; ++s) {
     for (std::int64_t use = 0; use <= model_.depth(); ++use) {
@@ -170,6 +199,7 @@ void Trainer::collect_losses(StepReport& report) {
 
 /// Gradients, losses and loads of all ranks.
 void Trainer::reduce(StepReport& report) {
+  const Timers::Scope time(timers_, part_.reduce);
   const bool exact = deck_.run.determinism == "exact";
   Parameters<float>& parameters = model_.parameters();
   for (const Region region : {Region::dense, Region::expert}) {

@@ -6,6 +6,7 @@
 
 #include "comm/communicator.hpp"
 #include "core/exact_sum.hpp"
+#include "core/timers.hpp"
 #include "model/model.hpp"
 #include "optimizer/lane_reducer.hpp"
 #include "optimizer/optimizer.hpp"
@@ -65,12 +66,18 @@ class Trainer {
   const Timeline& timeline() const { return timeline_; }
   const Deck& deck() const { return deck_; }
   Pass<float>& pass() { return pass_; }
+  Timers& timers() { return timers_; }
   std::int64_t micro() const { return micro_; }
   const BatchLayout& batch() const { return batch_; }
 
  private:
-  void collect_losses(StepReport& report);
+  StepReport scheduled(std::int64_t step) const;
+  void clear_sums();
+  void run_micro_batch(const StepReport& report, std::uint64_t first, const Sample& sample,
+                       const Model<float>::Options& options);
+  void collect_losses(const StepReport& report);
   void reduce(StepReport& report);
+  void update(StepReport& report);
   void update_biases(const StepReport& report);
   std::int64_t tokens_of(const StepReport& report) const {
     return report.sequences * deck_.batch.length;
@@ -92,6 +99,10 @@ class Trainer {
   std::vector<std::int64_t> counts_;
   std::vector<ExactSum> use_losses_;
   ExactSum balance_;
+  Timers timers_;
+  struct {
+    std::size_t step, data, forward, backward, reduce, update;
+  } part_;
 };
 
 }  // namespace moray
