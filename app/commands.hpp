@@ -11,6 +11,7 @@ int bench(const Options& options);
 int check(const Options& options);
 int help(const Options& options);
 int info(const Options& options);
+int plan(const Options& options);
 int train(const Options& options);
 
 /// Prints "ranks=4 threads=1", what the deck of a command line asks for: `moray launch-info COMMAND

@@ -15,10 +15,13 @@ constexpr std::size_t kListed = 1024;
 
 }  // namespace
 
-GemmWorkspace::GemmWorkspace()
-    : capacity_(kFirstThread + kNextThread * (HostExecSpace().concurrency() - 1)) {
+GemmWorkspace::GemmWorkspace() : capacity_(capacity_for(HostExecSpace().concurrency())) {
   pieces_.reserve(kListed);
   tasks_.reserve(kListed);
+}
+
+std::int64_t GemmWorkspace::capacity_for(std::int64_t threads) {
+  return kFirstThread + kNextThread * (threads - 1);
 }
 
 GemmWorkspace& GemmWorkspace::global() {

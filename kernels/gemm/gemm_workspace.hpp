@@ -32,6 +32,8 @@ struct GemmPiece {
 class GemmWorkspace {
  public:
   static GemmWorkspace& global();
+  /// Floats that a process with so many threads has.
+  static std::int64_t capacity_for(std::int64_t threads);
 
   /// Floats that fit. The same for every product, so nothing grows in a step.
   std::int64_t capacity() const { return capacity_; }

@@ -30,10 +30,13 @@ void exchange(const Communicator& ranks, Vector<const float> out, Vector<float> 
 
 }  // namespace
 
-void LaneReducer::allocate(Arena& arena, std::int64_t largest) {
-  if (ranks_.size() > 1) {
-    received_ = arena.vector<float>(Memory::communication, (largest + 1) / 2);
-  }
+Vector<float> LaneReducer::make_buffer(Arena& arena, std::int64_t ranks, std::int64_t largest) {
+  if (ranks == 1) return {};
+  return arena.vector<float>(Memory::communication, (largest + 1) / 2);
+}
+
+void LaneReducer::set_buffer(Vector<float> received) {
+  received_ = received;
   ranges_.reserve(64);
 }
 

@@ -16,8 +16,9 @@ class LaneReducer {
  public:
   explicit LaneReducer(const Communicator& ranks) : ranks_(ranks) {}
 
-  /// Room to receive half of an array of `largest` elements.
-  void allocate(Arena& arena, std::int64_t largest);
+  /// Room to receive half of an array of `largest` elements; empty on one rank.
+  static Vector<float> make_buffer(Arena& arena, std::int64_t ranks, std::int64_t largest);
+  void set_buffer(Vector<float> received);
 
   /// lanes (local lanes, n): row 0 becomes the sum over all lanes of all ranks. The number of ranks
   /// is a power of two; with `exact` false any number goes, in an order that MPI chooses.

@@ -5,18 +5,9 @@
 
 #include "core/error.hpp"
 #include "kernels/elementwise/elementwise.hpp"
-#include "training/layout_rules.hpp"
 
 namespace moray {
 namespace {
-
-/// b of a deck: its own, or all sequences that a rank has in every step.
-std::int64_t micro_batch(const Deck& deck, std::int64_t ranks) {
-  if (deck.batch.micro > 0) return deck.batch.micro;
-  const std::int64_t all =
-      deck.batch.ramp_from > 0 ? deck.batch.ramp_multiple : deck.batch.sequences;
-  return std::max<std::int64_t>(all / ranks, 1);
-}
 
 ScheduleSteps schedule_steps(const Deck& deck, const Timeline& timeline) {
   const LearningRateConfig& rate = deck.learning_rate;
@@ -49,32 +40,19 @@ Trainer::Trainer(const Deck& deck, const Communicator& ranks)
       ranks_(ranks),
       timeline_(deck.batch, deck.length),
       schedule_(schedule_steps(deck, timeline_)),
-      deal_{deck.parallel.lanes, deck.parallel.expert_lanes, ranks.size(), ranks.rank()},
-      micro_(micro_batch(deck, ranks.size())),
+      layout_(rank_layout(deck, ranks.size(), ranks.rank())),
+      deal_(layout_.deal),
+      micro_(layout_.use.sequences),
       model_(deck.model),
       optimizer_(deck.optimizer, model_.parameters()),
       reducer_(ranks),
       batch_(micro_) {
   part_ = {timers_.part("step"),          timers_.part("step/data"),   timers_.part("step/forward"),
            timers_.part("step/backward"), timers_.part("step/reduce"), timers_.part("step/update")};
-  if (deck.run.determinism == "run") {
-    // Any number of ranks: one lane each.
-    deal_.lanes = deal_.expert_lanes = ranks.size();
-  }
 }
 
 void Trainer::allocate(Arena& arena) {
-  const ModelUse use{.sequences = micro_,
-                     .rows = deck_.batch.length,
-                     .training = true,
-                     .recompute = deck_.run.recompute,
-                     .lanes = deal_.local_lanes(),
-                     .expert_lanes = deal_.local_expert_lanes()};
-  model_.allocate(arena, use);
-  optimizer_.allocate(arena, model_.parameters());
-  const Parameters<float>& parameters = model_.parameters();
-  reducer_.allocate(arena,
-                    std::max(parameters.size(Region::dense), parameters.size(Region::expert)));
+  reducer_.set_buffer(allocate_rank(arena, layout_, model_, optimizer_));
   if (arena.counting()) return;
   tokens_.resize(static_cast<std::size_t>(micro_ * (deck_.batch.length + 1)));
   host_losses_.resize(static_cast<std::size_t>(std::max(deck_.batch.length, micro_)));

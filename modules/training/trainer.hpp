@@ -11,6 +11,7 @@
 #include "optimizer/lane_reducer.hpp"
 #include "optimizer/optimizer.hpp"
 #include "optimizer/schedule.hpp"
+#include "training/rank_memory.hpp"
 #include "training/timeline.hpp"
 #include "training/training_config.hpp"
 
@@ -87,6 +88,7 @@ class Trainer {
   const Communicator& ranks_;
   Timeline timeline_;
   ScheduleSteps schedule_;
+  RankLayout layout_;
   Deal deal_;
   std::int64_t micro_ = 1;
   Model<float> model_;

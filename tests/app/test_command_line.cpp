@@ -39,8 +39,8 @@ TEST_CASE("what was asked for and done is 0", "[app]") {
        {std::string(""), std::string("--help"), std::string("--version"), std::string("help"),
         std::string("help check"), std::string("help deck"),
         std::string("help deck attention.yarn"), std::string("check --help"), std::string("info"),
-        std::string("info --json"), "check " + kTiny, "check --json " + kTiny,
-        "check --kokkos-num-threads=1 " + kTiny}) {
+        std::string("info --json"), "plan " + kTiny, "plan --json " + kTiny, "check " + kTiny,
+        "check --json " + kTiny, "check --kokkos-num-threads=1 " + kTiny}) {
     CAPTURE(arguments);
     const Run run = moray(arguments);
     CHECK(run.code == 0);

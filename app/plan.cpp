@@ -1,0 +1,137 @@
+// moray plan: what a deck will need, printed on a login node. The numbers are those of the code that
+// allocates; neither MPI nor Kokkos starts.
+#include "planning/plan.hpp"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "commands.hpp"
+#include "core/error.hpp"
+#include "training/deck.hpp"
+
+namespace moray {
+namespace {
+
+/// "671,026,419,200"
+std::string grouped(std::int64_t n) {
+  std::string text = fmt::format("{}", n);
+  for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, ",");
+  return text;
+}
+
+std::string bytes_text(std::int64_t bytes) {
+  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  double value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
+  return fmt::format("{:.{}f} {}", value, unit == 0 ? 0 : 2, kUnits[unit]);
+}
+
+std::string flops_text(double flops) {
+  static constexpr const char* kUnits[] = {"", "k", "M", "G", "T", "P", "E", "Z", "Y"};
+  std::size_t unit = 0;
+  for (; flops >= 1000 && unit + 1 < std::size(kUnits); ++unit) flops /= 1000;
+  return fmt::format("{:.4g} {}FLOP", flops, kUnits[unit]);
+}
+
+void print_parameters(const ParameterPlan& p) {
+  fmt::print("{:<16} {:>18} {:>18}\n", "parameters", "total", "active");
+  for (const ModuleParameters& m : p.modules)
+    fmt::print("  {:<14} {:>18} {:>18}\n", m.name, grouped(m.total), grouped(m.active));
+  fmt::print("  {:<14} {:>18} {:>18}\n", "model", grouped(p.total), grouped(p.active));
+  if (p.mtp > 0) fmt::print("  {:<14} {:>18}   unique to MTP modules\n", "mtp", grouped(p.mtp));
+}
+
+void print_memory(const Deck& deck, const Plan& plan) {
+  fmt::print(
+      "\nmemory of each of {} data rank{} ({} micro-batch{} of {} x {} a step, {} + {} lanes)\n",
+      plan.data_ranks, plan.data_ranks == 1 ? "" : "s", plan.micro_batches,
+      plan.micro_batches == 1 ? "" : "es", plan.micro, deck.batch.length, plan.lanes,
+      plan.expert_lanes);
+  for (std::size_t i = 0; i < plan.bytes.size(); ++i) {
+    fmt::print("  {:<14} {:>18} {:>18}\n", kMemoryNames[i], grouped(plan.bytes[i]),
+               bytes_text(plan.bytes[i]));
+  }
+  fmt::print("  {:<14} {:>18} {:>18}\n", "products", grouped(plan.product_bytes),
+             bytes_text(plan.product_bytes));
+  fmt::print("  {:<14} {:>18} {:>18}\n", "total", grouped(plan.total_bytes()),
+             bytes_text(plan.total_bytes()));
+  if (deck.parallel.pipeline > 1 || deck.parallel.expert > 1) {
+    fmt::print(
+        "  Every rank is planned with the whole model: parallel.pipeline = {} and parallel.expert "
+        "= {}\n"
+        "  do not divide it yet.\n",
+        deck.parallel.pipeline, deck.parallel.expert);
+  }
+}
+
+void print_text(const Deck& deck, const Plan& plan) {
+  print_parameters(plan.parameters);
+  print_memory(deck, plan);
+  const FlopPlan& f = plan.flops;
+  fmt::print("\ncompute of a token, at {} positions; MFU counts this: no MTP, no recomputation\n",
+             deck.batch.length);
+  fmt::print("  {:<14} {:>18}   of which attention's causal half {}\n", "forward",
+             flops_text(f.forward), flops_text(f.attention));
+  fmt::print("  {:<14} {:>18}   three times the forward\n", "training", flops_text(f.training()));
+  fmt::print(
+      "\nlatent cache of a token: {} elements in {} layers, {} bytes in bf16, {} in float32\n",
+      grouped(plan.cache_elements), deck.model.model.layers, grouped(2 * plan.cache_elements),
+      grouped(4 * plan.cache_elements));
+  fmt::print("\nrun: {} steps, {} tokens a step at the full batch, {:.4g} tokens in all, {}\n",
+             grouped(plan.steps), grouped(plan.tokens_per_step), plan.run_tokens,
+             flops_text(plan.run_flops()));
+}
+
+void print_json(const std::string& path, const Plan& plan) {
+  nlohmann::ordered_json modules = nlohmann::ordered_json::array();
+  for (const ModuleParameters& m : plan.parameters.modules)
+    modules.push_back({{"name", m.name}, {"total", m.total}, {"active", m.active}});
+  nlohmann::ordered_json bytes;
+  for (std::size_t i = 0; i < plan.bytes.size(); ++i)
+    bytes[std::string(kMemoryNames[i])] = plan.bytes[i];
+  bytes["products"] = plan.product_bytes;
+  bytes["total"] = plan.total_bytes();
+  const nlohmann::ordered_json result = {
+      {"deck", path},
+      {"parameters",
+       {{"total", plan.parameters.total},
+        {"active", plan.parameters.active},
+        {"mtp", plan.parameters.mtp},
+        {"modules", modules}}},
+      {"rank",
+       {{"data_ranks", plan.data_ranks},
+        {"micro", plan.micro},
+        {"micro_batches", plan.micro_batches},
+        {"lanes", plan.lanes},
+        {"expert_lanes", plan.expert_lanes},
+        {"bytes", bytes}}},
+      {"flops_per_token",
+       {{"forward", plan.flops.forward},
+        {"attention", plan.flops.attention},
+        {"training", plan.flops.training()}}},
+      {"cache_bytes_per_token",
+       {{"bf16", 2 * plan.cache_elements}, {"float32", 4 * plan.cache_elements}}},
+      {"run",
+       {{"steps", plan.steps},
+        {"tokens_per_step", plan.tokens_per_step},
+        {"tokens", plan.run_tokens},
+        {"flops", plan.run_flops()}}}};
+  fmt::print("{}\n", result.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+}  // namespace
+
+int plan(const Options& options) {
+  const Deck deck = read_deck(options.deck, options.overrides, nullptr, options.ranks);
+  const Plan plan = make_plan(deck);
+  if (options.json) {
+    print_json(options.deck, plan);
+  } else {
+    print_text(deck, plan);
+  }
+  return static_cast<int>(ExitCode::done);
+}
+
+}  // namespace moray

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <array>
+
+#include "core/arena.hpp"
+#include "planning/parameter_plan.hpp"
+#include "training/training_config.hpp"
+
+namespace moray {
+
+/// Floating-point operations of a token: two for each active parameter and, in attention, two for
+/// each element of the causal half of the scores and their values. Backward is twice the forward.
+/// MTP and recomputation are not counted, so that MFU compares with published numbers
+/// (DeepSeek-V3: 250 GFLOP a token, 38.9 % of 989.5 TFLOPS; arXiv 2505.09343, table 4).
+struct FlopPlan {
+  double attention = 0;  ///< scores and values, of the forward; positions of a sequence / 2 each
+  double forward = 0;
+  double training() const { return 3 * forward; }
+};
+
+/// What a deck will need, before anything is allocated: the code that allocates, with an arena that
+/// counts. Starts neither MPI nor Kokkos and takes seconds for 671 billion parameters.
+struct Plan {
+  ParameterPlan parameters;
+  FlopPlan flops;
+  std::int64_t cache_elements = 0;  ///< of a token in the latent cache: layers (c + rope)
+
+  // One data rank, with the whole model.
+  std::int64_t data_ranks = 1;
+  std::int64_t micro = 1;          ///< sequences of a micro-batch
+  std::int64_t micro_batches = 1;  ///< of a step, at the full batch
+  std::int64_t lanes = 1;          ///< gradient lanes of dense tensors
+  std::int64_t expert_lanes = 1;
+  std::array<std::int64_t, kMemoryNames.size()> bytes = {};  ///< of the arena, by category
+  std::int64_t product_bytes = 0;  ///< packed operands, outside the arena; grows with the threads
+  std::int64_t total_bytes() const;
+
+  std::int64_t steps = 0;            ///< of the run
+  std::int64_t tokens_per_step = 0;  ///< at the full batch
+  double run_tokens = 0;
+  double run_flops() const { return run_tokens * flops.training(); }
+};
+
+/// Plans a deck for its own number of data ranks. Throws Error(usage) when a buffer does not fit
+/// 64-bit sizes.
+Plan make_plan(const Deck& deck);
+
+}  // namespace moray

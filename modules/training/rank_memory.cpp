@@ -1,0 +1,45 @@
+#include "training/rank_memory.hpp"
+
+#include <algorithm>
+
+#include "optimizer/lane_reducer.hpp"
+
+namespace moray {
+namespace {
+
+/// b of a deck: its own, or all sequences that a rank has in every step.
+std::int64_t micro_batch(const Deck& deck, std::int64_t ranks) {
+  if (deck.batch.micro > 0) return deck.batch.micro;
+  const std::int64_t all =
+      deck.batch.ramp_from > 0 ? deck.batch.ramp_multiple : deck.batch.sequences;
+  return std::max<std::int64_t>(all / ranks, 1);
+}
+
+}  // namespace
+
+RankLayout rank_layout(const Deck& deck, std::int64_t ranks, std::int64_t rank) {
+  RankLayout layout;
+  layout.deal = {deck.parallel.lanes, deck.parallel.expert_lanes * deck.parallel.expert, ranks,
+                 rank};
+  // Any number of ranks: one lane each.
+  if (deck.run.determinism == "run") layout.deal.lanes = layout.deal.expert_lanes = ranks;
+  layout.use = {.sequences = micro_batch(deck, ranks),
+                .rows = deck.batch.length,
+                .training = true,
+                .recompute = deck.run.recompute,
+                .lanes = layout.deal.local_lanes(),
+                .expert_lanes = layout.deal.local_expert_lanes()};
+  return layout;
+}
+
+Vector<float> allocate_rank(Arena& arena, const RankLayout& layout, Model<float>& model,
+                            Optimizer& optimizer) {
+  model.allocate(arena, layout.use);
+  const Parameters<float>& parameters = model.parameters();
+  optimizer.allocate(arena, parameters);
+  return LaneReducer::make_buffer(
+      arena, layout.deal.data_ranks,
+      std::max(parameters.size(Region::dense), parameters.size(Region::expert)));
+}
+
+}  // namespace moray

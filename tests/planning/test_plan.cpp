@@ -1,0 +1,138 @@
+#include "planning/plan.hpp"
+
+#include "catch.hpp"
+#include "training/deck.hpp"
+#include "training/rank_memory.hpp"
+
+using namespace moray;
+
+namespace {
+
+Deck deck_of(const std::string& name, const std::vector<std::string>& overrides = {},
+             std::int64_t ranks = 0) {
+  return read_deck(std::string(MORAY_INPUT_FOLDER) + "/" + name, overrides, nullptr, ranks);
+}
+
+/// Parameters from the equations of the DeepSeek-V3 report (section 2.1) alone.
+struct Formula {
+  explicit Formula(const ModelConfig& config)
+      : d(config.model.width), m(config.model), a(config.attention), e(config.moe) {}
+
+  std::int64_t attention() const {
+    const std::int64_t q = a.heads * (a.nope_width + a.rope_width);
+    const std::int64_t r = a.query_latent;
+    const std::int64_t query = r > 0 ? d * r + r + r * q : d * q;
+    return query + d * (a.latent + a.rope_width) + a.latent +
+           a.latent * a.heads * (a.nope_width + a.value_width) + a.heads * a.value_width * d;
+  }
+  std::int64_t expert() const { return 3 * d * e.width; }
+  /// An MoE layer with `experts` of its experts.
+  std::int64_t moe_layer(std::int64_t experts) const {
+    return attention() + 2 * d + (experts + e.shared_experts) * expert() + e.experts * d +
+           (e.gate == "sigmoid" ? e.experts : 0);
+  }
+  std::int64_t model(std::int64_t experts, bool embedding) const {
+    const std::int64_t dense = attention() + 2 * d + 3 * d * m.dense_width;
+    return (embedding ? 2 : 1) * m.vocabulary * d + d + m.dense_layers * dense +
+           (m.layers - m.dense_layers) * moe_layer(experts);
+  }
+  std::int64_t mtp_module() const { return moe_layer(e.experts) + 2 * d * d + 3 * d; }
+
+  std::int64_t d;
+  ModelSizes m;
+  AttentionConfig a;
+  MoeConfig e;
+};
+
+}  // namespace
+
+TEST_CASE("the published models have the published numbers of parameters", "[planning]") {
+  const Plan v3 = make_plan(deck_of("deepseek-v3-671b.yaml"));
+  CHECK(v3.parameters.total == 671'026'419'200);
+  CHECK(v3.parameters.mtp == 11'610'068'224);
+  CHECK(v3.parameters.active == Approx(36.626e9).epsilon(2e-5));
+  CHECK(2 * v3.cache_elements == 70'272);
+  CHECK(v3.flops.attention == Approx(10.23e9).epsilon(1e-3));
+  CHECK(v3.flops.training() == Approx(250.5e9).epsilon(1e-3));
+  CHECK(v3.tokens_per_step == 62'914'560);
+  CHECK(v3.micro_batches == 120);
+  const Plan v2 = make_plan(deck_of("deepseek-v2-236b.yaml"));
+  CHECK(v2.parameters.total == 235'741'434'880);
+  CHECK(v2.parameters.active == Approx(20.85e9).epsilon(1e-3));
+  CHECK(v2.parameters.mtp == 0);
+  const Plan lite = make_plan(deck_of("deepseek-v2-lite-16b.yaml"));
+  CHECK(lite.parameters.total == 15'706'484'224);
+  CHECK(lite.parameters.active == Approx(2.45e9).epsilon(1e-3));
+}
+
+TEST_CASE("decks of this project have the sizes that they promise", "[planning]") {
+  const auto check = [](const std::string& deck, double total, double active) {
+    CAPTURE(deck);
+    const ParameterPlan p = make_plan(deck_of(deck)).parameters;
+    CHECK(static_cast<double>(p.total) ==
+          Approx(total * 1e6).margin(0.005e6 * (total > 10 ? 10 : 1)));
+    CHECK(static_cast<double>(p.active) ==
+          Approx(active * 1e6).margin(0.005e6 * (active > 10 ? 10 : 1)));
+  };
+  check("quickstart.yaml", 2.42, 1.38);
+  check("shakespeare.yaml", 1.14, 0.66);
+  check("bench/moe-small.yaml", 40.8, 15.9);
+}
+
+TEST_CASE("counts by tensors equal counts by equations", "[planning]") {
+  for (const std::string deck :
+       {"deepseek-v3-671b.yaml", "deepseek-v2-236b.yaml", "deepseek-v2-lite-16b.yaml",
+        "quickstart.yaml", "shakespeare.yaml", "bench/moe-small.yaml", "tiny.yaml"}) {
+    CAPTURE(deck);
+    const Deck d = deck_of(deck);
+    const ParameterPlan p = make_plan(d).parameters;
+    const Formula f(d.model);
+    CHECK(p.total == f.model(d.model.moe.experts, true));
+    CHECK(p.active == f.model(d.model.moe.top_k, false));
+    CHECK(p.mtp == d.model.mtp.depth * f.mtp_module());
+    std::int64_t sum = 0;
+    for (const ModuleParameters& m : p.modules) sum += m.total;
+    CHECK(sum == p.total);
+  }
+}
+
+TEST_CASE("the plan is what a real arena hands out", "[planning]") {
+  for (const std::vector<std::string>& overrides :
+       {std::vector<std::string>{},
+        {"run.recompute=false"},
+        {"batch.micro=1"},
+        {"mtp.depth=2", "optimizer.moments=bf16", "optimizer.ema=0.9"},
+        {"attention.query_latent=16", "head.chunk=7"}}) {
+    const Deck deck = deck_of("tiny.yaml", overrides);
+    const Plan plan = make_plan(deck);
+    Model<float> model(deck.model);
+    Optimizer optimizer(deck.optimizer, model.parameters());
+    const RankLayout layout = rank_layout(deck, plan.data_ranks, 0);
+    Arena counted;
+    Arena real;
+    allocate_rank(counted, layout, model, optimizer);
+    real.reserve(counted);
+    allocate_rank(real, layout, model, optimizer);
+    for (std::size_t i = 0; i < plan.bytes.size(); ++i)
+      CHECK(plan.bytes[i] == real.bytes(static_cast<Memory>(i)));
+    // The floor that no arena can be below.
+    const auto parameters =
+        static_cast<std::int64_t>(sizeof(float)) * (plan.parameters.total + plan.parameters.mtp);
+    CHECK(plan.bytes[static_cast<std::size_t>(Memory::weights)] >= parameters);
+  }
+}
+
+TEST_CASE("more ranks hold fewer sequences and lanes each, and a buffer for exchange",
+          "[planning]") {
+  const Plan one = make_plan(deck_of("quickstart.yaml"));
+  const Plan two = make_plan(deck_of("quickstart.yaml", {}, 2));
+  const auto bytes = [](const Plan& plan, Memory m) {
+    return plan.bytes[static_cast<std::size_t>(m)];
+  };
+  CHECK(two.data_ranks == 2);
+  CHECK(two.lanes * 2 == one.lanes);
+  CHECK(bytes(one, Memory::communication) == 0);
+  CHECK(bytes(two, Memory::communication) > 0);
+  CHECK(bytes(two, Memory::gradients) < bytes(one, Memory::gradients));
+  CHECK(bytes(two, Memory::weights) == bytes(one, Memory::weights));
+}
