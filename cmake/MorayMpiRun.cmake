@@ -4,9 +4,9 @@
 # is told to allow that differs between Open MPI 4 and 5 and MPICH: only this file (and the launcher
 # `moray` for people) knows. The label mpi<n> is added.
 execute_process(COMMAND ${MPIEXEC_EXECUTABLE} --version OUTPUT_VARIABLE mpiexec_version ERROR_VARIABLE mpiexec_version)
-if(mpiexec_version MATCHES "Open MPI\\) ([0-9]+)" AND CMAKE_MATCH_1 LESS 5)
+if(mpiexec_version MATCHES "Open(RTE| MPI)\\) ([0-9]+)" AND CMAKE_MATCH_2 LESS 5)
   set(MORAY_MPIRUN_FLAGS --oversubscribe --bind-to none)
-elseif(mpiexec_version MATCHES "Open MPI\\) ([0-9]+)")
+elseif(mpiexec_version MATCHES "Open(RTE| MPI)\\) ([0-9]+)")
   set(MORAY_MPIRUN_FLAGS --map-by :OVERSUBSCRIBE --bind-to none)
 else()
   set(MORAY_MPIRUN_FLAGS "")
