@@ -1,0 +1,126 @@
+#include "golden/run.hpp"
+
+#include <map>
+
+#include "core/error.hpp"
+#include "data/data.hpp"
+#include "training/state.hpp"
+#include "training/trainer.hpp"
+
+namespace moray::golden {
+namespace {
+
+std::vector<float> to_host(Vector<const float> device) {
+  std::vector<float> host(static_cast<std::size_t>(device.size));
+  copy_to_host(device.data, host.size(), host.data());
+  return host;
+}
+
+/// A digest of each tensor; the experts of a layer are one, in their order.
+class Tensors {
+ public:
+  explicit Tensors(const Parameters<float>& parameters) : parameters_(parameters) {}
+
+  /// `values` gives a tensor's part: (const Parameter&) -> Vector<const float>.
+  template <class Values>
+  void add(Record& record, const std::string& prefix, const Values& values) const {
+    std::vector<std::string> names;  // in the order of declaration
+    std::map<std::string, std::vector<std::uint64_t>> parts;
+    for (const Parameter& p : parameters_.list()) {
+      std::vector<float> host = to_host(values(p));
+      const std::string name = dataset_name(p.name);
+      if (!parts.contains(name)) names.push_back(name);
+      parts[name].push_back(digest_floats(host));
+    }
+    for (const std::string& name : names)
+      record.add_digest(prefix + name, digest_words(parts[name]));
+  }
+
+ private:
+  const Parameters<float>& parameters_;
+};
+
+void add_report(Record& record, const std::string& step, const StepReport& report) {
+  record.add_number(step + "loss", report.loss);
+  for (std::size_t k = 0; k < report.mtp.size(); ++k)
+    record.add_number(fmt::format("{}mtp{}", step, k + 1), report.mtp[k]);
+  record.add_number(step + "balance", report.balance);
+  record.add_number(step + "norm", report.norm.value);
+  record.add_number(step + "k", static_cast<double>(report.norm.k));
+  record.add_number(step + "lr", report.learning_rate);
+  for (std::size_t layer = 0; layer < report.loads.size(); ++layer) {
+    std::vector<std::uint64_t> loads(report.loads[layer].begin(), report.loads[layer].end());
+    record.add_digest(fmt::format("{}loads/{}", step, layer), digest_words(loads));
+  }
+}
+
+void add_moments(Record& record, const std::string& step, Trainer& trainer) {
+  const Optimizer& optimizer = trainer.optimizer();
+  const Tensors tensors(trainer.model().parameters());
+  // bfloat16 moments by the float32 values that they stand for.
+  const auto widen = [](Vector<std::uint16_t> stored, std::vector<float>& wide) {
+    std::vector<std::uint16_t> host(static_cast<std::size_t>(stored.size));
+    copy_to_host(stored.data, host.size(), host.data());
+    wide.clear();
+    for (const std::uint16_t bits : host)
+      wide.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16));
+    return Vector<const float>{wide.data(), stored.size};
+  };
+  std::vector<float> wide;
+  const bool bf16 = optimizer.bf16_moments();
+  tensors.add(record, step + "m/", [&](const Parameter& p) -> Vector<const float> {
+    return bf16 ? widen(optimizer.m_bf16(p), wide) : Vector<const float>(optimizer.m(p));
+  });
+  tensors.add(record, step + "v/", [&](const Parameter& p) -> Vector<const float> {
+    return bf16 ? widen(optimizer.v_bf16(p), wide) : Vector<const float>(optimizer.v(p));
+  });
+}
+
+void add_state(Record& record, const std::string& step, Trainer& trainer) {
+  const Parameters<float>& parameters = trainer.model().parameters();
+  const Tensors tensors(parameters);
+  tensors.add(record, step + "w/", [&](const Parameter& p) { return parameters.values(p); });
+  const Optimizer& optimizer = trainer.optimizer();
+  if (optimizer.has_ema())
+    tensors.add(record, step + "ema/", [&](const Parameter& p) { return optimizer.ema(p); });
+  for (const Moe<float>* moe : trainer.model().moe_layers()) {
+    if (moe->bias().size == 0) continue;
+    std::vector<float> bias = to_host(moe->bias());
+    record.add_digest(step + "bias/" + moe->name(), digest_floats(bias));
+  }
+}
+
+}  // namespace
+
+Record run(const Deck& deck, const Communicator& ranks) {
+  MORAY_REQUIRE(deck.data.synthetic == "keyed");
+  Trainer trainer(deck, ranks);
+  Arena plan;
+  trainer.allocate(plan);
+  Arena arena;
+  arena.reserve(plan);
+  trainer.allocate(arena);
+  trainer.initialize();
+  TrainingData data(deck.data,
+                    {deck.run.seed, deck.batch.length, deck.model.model.vocabulary, "."});
+
+  Record record;
+  add_state(record, "step0/", trainer);
+  for (std::int64_t step = 0; step < trainer.timeline().total(); ++step) {
+    const std::string name = fmt::format("step{}/", step + 1);
+    const StepReport report = trainer.step(
+        step, [&](std::uint64_t g, std::span<std::int32_t> tokens) { data.sample(g, tokens); });
+    if (step == 0) {
+      const Parameters<float>& parameters = trainer.model().parameters();
+      Tensors(parameters).add(record, name + "G/", [&](const Parameter& p) {
+        return parameters.gradient(p, 0);
+      });
+    }
+    add_report(record, name, report);
+    if (step == 0) add_moments(record, name, trainer);
+    add_state(record, name, trainer);
+  }
+  return ranks.rank() == 0 ? record : Record();
+}
+
+}  // namespace moray::golden
