@@ -1,5 +1,5 @@
 # Vendor libraries: variants of an op under `determinism: run`, never needed. What is found is linked
-# and defines MORAY_HAVE_BLAS or MORAY_HAVE_ONEDNN for
+# and defines MORAY_HAVE_BLAS, MORAY_HAVE_ONEDNN or MORAY_HAVE_KOKKOS_KERNELS for
 # the files that ask (moray_vendor_source); -DMORAY_VENDOR=OFF builds without any.
 option(MORAY_VENDOR "Use BLAS and oneDNN where they are found" ON)
 set(MORAY_BLAS_FOUND "no")
@@ -30,7 +30,26 @@ if(MORAY_VENDOR AND MORAY_HOST_ISAS)
   endif()
 endif()
 
+# Kokkos Kernels: the portable route to the BLAS of any backend.
+set(MORAY_KOKKOS_KERNELS_FOUND "no")
+if(MORAY_VENDOR)
+  get_target_property(kokkos_includes moray_kokkos INTERFACE_INCLUDE_DIRECTORIES)
+  find_path(MORAY_KOKKOS_KERNELS_INCLUDE KokkosBlas3_gemm.hpp HINTS ${kokkos_includes} ${KokkosKernels_ROOT}
+    PATH_SUFFIXES include trilinos kokkos)
+  find_library(MORAY_KOKKOS_KERNELS_LIBRARY NAMES kokkoskernels trilinos_kokkoskernels HINTS ${KokkosKernels_ROOT}
+    PATH_SUFFIXES lib lib64)
+  if(MORAY_KOKKOS_KERNELS_INCLUDE AND MORAY_KOKKOS_KERNELS_LIBRARY)
+    target_include_directories(moray_dependencies SYSTEM INTERFACE ${MORAY_KOKKOS_KERNELS_INCLUDE})
+    target_link_libraries(moray_dependencies INTERFACE ${MORAY_KOKKOS_KERNELS_LIBRARY})
+    set(MORAY_KOKKOS_KERNELS_FOUND ${MORAY_KOKKOS_KERNELS_LIBRARY})
+  endif()
+endif()
+
 set(MORAY_VENDOR_DEFINITIONS "")
+if(NOT MORAY_KOKKOS_KERNELS_FOUND STREQUAL "no")
+  list(APPEND MORAY_VENDOR_DEFINITIONS MORAY_HAVE_KOKKOS_KERNELS=1)
+  set(MORAY_HAVE_KOKKOS_KERNELS TRUE)
+endif()
 if(NOT MORAY_BLAS_FOUND STREQUAL "no")
   list(APPEND MORAY_VENDOR_DEFINITIONS MORAY_HAVE_BLAS=1)
   set(MORAY_HAVE_BLAS TRUE)

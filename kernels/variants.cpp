@@ -34,6 +34,9 @@ std::vector<Variant> find_variants([[maybe_unused]] Op op) {
 #if defined(MORAY_HAVE_ONEDNN)
   if (op == Op::gemm) found.push_back(Variant::onednn);
 #endif
+#if defined(MORAY_HAVE_KOKKOS_KERNELS)
+  if (op == Op::gemm) found.push_back(Variant::kokkos_kernels);
+#endif
   return found;
 }
 
@@ -75,12 +78,15 @@ std::string_view variant_name(Variant variant) {
       return "blas";
     case Variant::onednn:
       return "onednn";
+    case Variant::kokkos_kernels:
+      return "kokkos_kernels";
   }
   return "unknown";
 }
 
 bool is_exact(Variant variant) {
-  return variant != Variant::blas && variant != Variant::onednn;
+  return variant != Variant::blas && variant != Variant::onednn &&
+         variant != Variant::kokkos_kernels;
 }
 
 std::string_view op_name(Op op) {

@@ -9,7 +9,7 @@ namespace moray {
 /// One implementation of an op. `portable` is Kokkos and always built; `host_*` are exact
 /// micro-kernels for one instruction set; the rest are vendor variants, admitted only under
 /// `determinism: run`.
-enum class Variant { portable, host_generic, host_v3, host_v4, blas, onednn };
+enum class Variant { portable, host_generic, host_v3, host_v4, blas, onednn, kokkos_kernels };
 std::string_view variant_name(Variant variant);
 /// Exact variants obey docs/numerics.md to the bit.
 bool is_exact(Variant variant);

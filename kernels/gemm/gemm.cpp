@@ -18,6 +18,9 @@ void gemm_variant(const ExecSpace& exec, Variant variant, GemmForm form,
 #if defined(MORAY_HAVE_ONEDNN)
   if (variant == Variant::onednn) return gemm_onednn(exec, form, tasks);
 #endif
+#if defined(MORAY_HAVE_KOKKOS_KERNELS)
+  if (variant == Variant::kokkos_kernels) return gemm_kokkos_kernels(exec, form, tasks);
+#endif
   MORAY_REQUIRE(variant == Variant::portable);
   gemm_portable(exec, form, tasks);
 }

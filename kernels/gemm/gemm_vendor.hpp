@@ -38,4 +38,7 @@ bool blas_is_avx512();
 void gemm_onednn(const ExecSpace& exec, GemmForm form, std::span<const GemmTask<float>> tasks);
 std::string onednn_description();
 
+void gemm_kokkos_kernels(const ExecSpace& exec, GemmForm form,
+                         std::span<const GemmTask<float>> tasks);
+
 }  // namespace moray

@@ -58,11 +58,12 @@ void declare_exact_rules(Section& root, const Deck& deck) {
         return std::string();
       });
   const auto vendor = [](const std::string& variant) {
-    return variant == "blas" || variant == "onednn";
+    return variant == "blas" || variant == "onednn" || variant == "kokkos_kernels";
   };
   root.rule({"run.determinism", "kernels.gemm", "kernels.attention", "kernels.rmsnorm",
              "kernels.swiglu", "kernels.cross_entropy", "kernels.adamw", "kernels.elementwise"},
-            "the variants blas and onednn need run.determinism run", [&deck, vendor] {
+            "the variants blas, onednn and kokkos_kernels need run.determinism run",
+            [&deck, vendor] {
               const KernelsConfig& k = deck.kernels;
               return !exact(deck) || !(vendor(k.gemm) || vendor(k.attention) || vendor(k.rmsnorm) ||
                                        vendor(k.swiglu) || vendor(k.cross_entropy) ||

@@ -139,7 +139,8 @@ void declare(Section& section, InitConfig& config) {
 void declare(Section& section, KernelsConfig& config) {
   const auto op = [&](const char* name, std::string& variant, const char* doc) {
     section.key(name, variant, doc)
-        .one_of({"", "portable", "host_generic", "host_v3", "host_v4", "blas", "onednn"});
+        .one_of({"", "portable", "host_generic", "host_v3", "host_v4", "blas", "onednn",
+                 "kokkos_kernels"});
   };
   op("gemm", config.gemm, "Matrix products; empty: the fastest exact variant.");
   op("attention", config.attention, "Attention; empty: the fastest exact variant.");

@@ -115,8 +115,9 @@ TEST_CASE("long texts are cut in messages", "[deck]") {
 
 TEST_CASE("the deck knows every kernel variant by its name", "[deck]") {
   using moray::Variant;
-  for (const Variant variant : {Variant::portable, Variant::host_generic, Variant::host_v3,
-                                Variant::host_v4, Variant::blas, Variant::onednn}) {
+  for (const Variant variant :
+       {Variant::portable, Variant::host_generic, Variant::host_v3, Variant::host_v4, Variant::blas,
+        Variant::onednn, Variant::kokkos_kernels}) {
     const std::string name(moray::variant_name(variant));
     CAPTURE(name);
     CHECK(errors_of(kGoodDeck, {"run.determinism=run", "kernels.gemm=" + name}) == Lines{});

@@ -133,6 +133,6 @@ TEST_CASE("rules of the layout", "[rules]") {
   CHECK(errors_of(kGoodDeck, lanes, 3).size() == 4);  // power of two, both lanes, sequences
   CHECK(errors_of(kGoodDeck, {"run.determinism=run"}, 3) == Lines{});
   CHECK(broken({"kernels.gemm=blas"}) ==
-        "command line: the variants blas and onednn need run.determinism run");
+        "command line: the variants blas, onednn and kokkos_kernels need run.determinism run");
   CHECK(errors_of(kGoodDeck, {"kernels.gemm=blas", "run.determinism=run"}) == Lines{});
 }
