@@ -1,6 +1,9 @@
 # shellcheck shell=bash disable=SC2154  # sourced by ../../moray, which sets root, preset, build, program
 # Building in the launcher: configure once, build what changed, one at a time.
 
+# Paths below the clone are relative for ccache, so that clones in other folders share its cache.
+export CCACHE_BASEDIR=$root
+
 # with_lock COMMAND...: runs COMMAND in a subshell that holds the lock of the build folder, so that
 # two calls do not build over each other.
 with_lock() {
