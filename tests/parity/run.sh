@@ -9,7 +9,7 @@
 # MORAY_PARITY_VENV (default: ~/.cache/moray/parity-venv). Needs python3 with venv and pip.
 set -euo pipefail
 if [[ ${1:-} == --if-long && -z ${MORAY_TEST_LONG:-} ]]; then
-  echo "skipped: only under MORAY_TEST_LONG=1 (it installs PyTorch in a virtual environment)"
+  echo "SKIPPED: only under MORAY_TEST_LONG=1 (it installs PyTorch in a virtual environment)"
   exit 77
 fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -34,7 +34,7 @@ check "its status is done" grep -q '^done' "$work/straight/STATUS"
 # A signal in mid-run: saves, ends with 75, goes on.
 "$moray" train "$deck" "${settings[@]}" --out "$work/signal" >>"$work/log" 2>&1 &
 child=$!
-for _ in $(seq 500); do [ -s "$work/signal/metrics/current.rows" ] && break; sleep 0.01; done
+for _ in $(seq 6000); do [ -s "$work/signal/metrics/current.rows" ] && break; sleep 0.01; done
 kill -USR1 $child
 wait $child
 code=$?
@@ -48,7 +48,7 @@ check "and the same losses, no row twice" is "$(losses signal)" "$(losses straig
 # kill -9 in mid-run: what is after the last checkpoint is run again.
 "$moray" train "$deck" "${settings[@]}" --out "$work/killed" >>"$work/log" 2>&1 &
 child=$!
-for _ in $(seq 500); do [ -d "$work/killed/checkpoints/step_00000100" ] && break; sleep 0.01; done
+for _ in $(seq 6000); do [ -d "$work/killed/checkpoints/step_00000100" ] && break; sleep 0.01; done
 kill -9 $child
 wait $child 2>/dev/null
 train --out "$work/killed" --resume auto

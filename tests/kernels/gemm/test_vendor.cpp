@@ -36,7 +36,7 @@ double worst_error(GemmForm form, test::Product<float>& p) {
 TEST_CASE("vendor variants agree with the exact product", "[gemm][vendor]") {
   const auto variants = vendor_variants();
   if (variants.empty()) {
-    WARN("skipped: this build has neither BLAS nor oneDNN");
+    WARN("SKIPPED: this build has neither BLAS nor oneDNN");
     return;
   }
   for (const Variant variant : variants) {
