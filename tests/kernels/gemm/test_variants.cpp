@@ -32,3 +32,13 @@ TEST_CASE("forcing a variant that is not there names those that are", "[variants
     CHECK(std::string(error.what()).find("portable") != std::string::npos);
   }
 }
+
+TEST_CASE("what this processor cannot run is said", "[variants]") {
+  const auto have = available_variants(Op::gemm);
+  for (const Variant variant : {Variant::host_v3, Variant::host_v4}) {
+    if (std::count(have.begin(), have.end(), variant) == 1) continue;
+    WARN("SKIPPED: no test of the variants " << variant_name(variant)
+                                             << ": this processor or build does not run them");
+  }
+  SUCCEED();
+}
