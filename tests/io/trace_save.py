@@ -18,7 +18,7 @@ def skip(reason):
 
 
 def trace(program, folder):
-    """One (call, path) per line; a rename has the target as its path."""
+    """One (call, path, thread) per line; a rename has the target as its path."""
     log = os.path.join(folder, "trace")
     run = subprocess.run(["strace", "-f", "-y", "-o", log, "-e", f"trace={CALLS}", program,
                           os.path.join(folder, "run"), str(RANKS)], capture_output=True, text=True)
@@ -43,11 +43,11 @@ def trace(program, folder):
             descriptor = re.match(r"\d+<([^>]*)>", arguments)
             quoted = re.findall(r'"([^"]*)"', arguments)
             if descriptor and call != "openat":
-                calls.append((call, descriptor.group(1)))
+                calls.append((call, descriptor.group(1), process))
             elif call.startswith("rename"):
-                calls.append((call, quoted[-1]))
+                calls.append((call, quoted[-1], process))
             elif quoted:
-                calls.append((call, quoted[0]))
+                calls.append((call, quoted[0], process))
     return calls
 
 
@@ -60,7 +60,7 @@ def check_order(calls, folder):
     writes = ("write", "pwrite64", "ftruncate")
 
     def places(names, path):
-        found = [i for i, (call, at) in enumerate(calls) if call in names and at == path]
+        found = [i for i, (call, at, _) in enumerate(calls) if call in names and at == path]
         assert found, (names, path)
         return found
 
@@ -68,11 +68,14 @@ def check_order(calls, folder):
     assert len(renamed) == 1
     tensor_syncs = places(("fsync",), tensors)
     assert len(tensor_syncs) == RANKS  # each rank's node has a cache of its own
+    # Ranks write at the same time: each syncs after the last write of its own.
+    for sync in tensor_syncs:
+        own = [i for i in places(writes, tensors) if calls[i][2] == calls[sync][2]]
+        assert own and own[-1] < sync, (own, sync)
     parent_sync = min(i for i in places(("fsync",), checkpoints) if i > renamed[0])
     order = [
         ("the folder is made", places(("mkdir",), temporary)[0]),
         ("the last write to the tensors", places(writes, tensors)[-1]),
-        ("their first fsync", tensor_syncs[0]),
         ("their last fsync", tensor_syncs[-1]),
         ("the last write of the block digests", places(writes, blocks)[-1]),
         ("their fsync", places(("fsync",), blocks)[-1]),
@@ -85,7 +88,7 @@ def check_order(calls, folder):
     ]
     for (_, before), (_, after) in zip(order, order[1:]):
         assert before < after, "\n".join(f"{place:6d}  {what}" for what, place in order)
-    assert not [1 for call, at in calls if call in writes and at.startswith(final + "/")]
+    assert not [1 for call, at, _ in calls if call in writes and at.startswith(final + "/")]
     for what, place in order:
         print(f"{place:6d}  {calls[place][0]:9s} {what}")
 
