@@ -27,7 +27,15 @@ one(tree.check_includes, {"kernels/gate/gate.cpp": b'#include "config/deck.hpp"\
 one(tree.check_includes, {"kernels/gate/gate.cpp": b'#include "comm/communicator.hpp"\n'})
 assert len(problems_of(tree.check_includes, {"modules/moe/a.hpp": b'#include "model/b.hpp"\n',
                                               "modules/model/b.hpp": b'#include "moe/a.hpp"\n'})) == 2
+# The parts of the model may share files as long as no files include each other; other folders not.
+assert problems_of(tree.check_includes, {"modules/moe/a.hpp": b'#include "model/linear.hpp"\n',
+                                         "modules/model/b.hpp": b'#include "moe/a.hpp"\n'}) == []
+assert len(problems_of(tree.check_includes, {"modules/model/a.hpp": b'#include "moe/b.hpp"\n',
+                                              "modules/moe/b.hpp": b'#include "moe/c.hpp"\n',
+                                              "modules/moe/c.hpp": b'#include "model/a.hpp"\n'})) == 3
+assert len(problems_of(tree.check_includes, {"modules/io/a.hpp": b'#include "data/b.hpp"\n',
+                                              "modules/data/c.hpp": b'#include "io/d.hpp"\n'})) == 2
 one(tree.check_files, {"docs/a.md": b"one\r\n"})
 one(tree.check_files, {"docs/a.md": b"no line end"})
 one(tree.check_files, {"docs/a.md": b"x" * 500_000 + b"\n"})
-print("8 passed, 0 failed")
+print("11 passed, 0 failed")
