@@ -33,6 +33,9 @@ void declare_rules(Section& section, const MoeConfig& c) {
   section.rule({"moe.gate", "moe.normalize"},
                "a softmax gate does not normalise again: set moe.normalize to false",
                [&] { return c.experts == 0 || c.gate != "softmax" || !c.normalize; });
+  section.rule({"moe.gate", "moe.normalize"},
+               "a sigmoid gate always normalises: leave moe.normalize true",
+               [&] { return c.experts == 0 || c.gate != "sigmoid" || c.normalize; });
 }
 
 }  // namespace
@@ -60,7 +63,7 @@ void declare(Section& section, MoeConfig& config) {
       .source("DeepSeek-V3 report, equation 15");
   section
       .key("normalize", config.normalize,
-           "Divide a token's weights by their sum; sigmoid gate only.")
+           "Divide a token's weights by their sum: true for sigmoid, false for softmax.")
       .source("DeepSeek-V3 report, equation 13");
   section.key("scale", config.scale, "Factor on the weights; DeepSeek-V3 takes 2.5.").above(0);
   section

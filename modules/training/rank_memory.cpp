@@ -23,6 +23,8 @@ RankLayout rank_layout(const Deck& deck, std::int64_t ranks, std::int64_t rank) 
                  rank};
   // Any number of ranks: one lane each.
   if (deck.run.determinism == "run") layout.deal.lanes = layout.deal.expert_lanes = ranks;
+  // Without experts their lanes hold nothing, and no rule ties them to the ranks.
+  if (deck.model.moe.experts == 0) layout.deal.expert_lanes = ranks;
   layout.use = {.sequences = micro_batch(deck, ranks),
                 .rows = deck.batch.length,
                 .training = true,

@@ -374,13 +374,24 @@ void TrainingSession::banner() const {
 }
 
 /// What a deck may say and this version cannot run; named before anything is made.
-void refuse_layouts(const TrainRequest& request) {
+void refuse_layouts(const TrainRequest& request, const Communicator& ranks) {
   const Deck& deck = request.reading.deck;
   if (deck.parallel.pipeline > 1 || deck.parallel.expert > 1) {
     fail(ExitCode::usage,
          "{}: parallel.pipeline = {} and parallel.expert = {}: training runs on data-parallel "
          "ranks only; set both to 1",
          request.deck_path, deck.parallel.pipeline, deck.parallel.expert);
+  }
+  // Under determinism run no rule of the deck says so; a remainder would not be trained on.
+  const std::int64_t share = ranks.size() * std::max<std::int64_t>(deck.batch.micro, 1);
+  for (const std::int64_t n :
+       {deck.batch.sequences, deck.batch.ramp_from, deck.batch.ramp_multiple}) {
+    if (n % share != 0) {
+      fail(ExitCode::usage,
+           "{}: a step of {} sequences does not divide into {} rank(s) with micro-batches of {}; "
+           "change batch.sequences, batch.micro or the ranks",
+           request.deck_path, n, ranks.size(), std::max<std::int64_t>(deck.batch.micro, 1));
+    }
   }
   if (deck.checkpoint.io != "posix") {
     fail(ExitCode::usage, "{}: checkpoint.io = {}: checkpoints are written with posix calls only",
@@ -389,7 +400,7 @@ void refuse_layouts(const TrainRequest& request) {
 }
 
 ExitCode train(const TrainRequest& request, const Communicator& ranks) {
-  refuse_layouts(request);
+  refuse_layouts(request, ranks);
   TrainingSession session(request, ranks);
   try {
     return session.run();

@@ -52,6 +52,8 @@ TEST_CASE("rules of the mixture of experts", "[rules]") {
         "command line: a softmax gate does not normalise again: set moe.normalize to false");
   CHECK(errors_of(kGoodDeck, {"moe.gate=softmax", "moe.bias_rate=0", "moe.normalize=false"}) ==
         Lines{});
+  CHECK(broken({"moe.normalize=false"}) ==
+        "command line: a sigmoid gate always normalises: leave moe.normalize true");
 }
 
 TEST_CASE("a rule that the deck itself breaks is reported at the first key given", "[rules]") {
