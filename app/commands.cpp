@@ -6,6 +6,8 @@ std::vector<Command> command_table(Options& o) {
   const OptionRow deck = {"deck", "DECK", "The deck: a YAML file", &o.deck, true};
   const OptionRow overrides = {"overrides", "section.key=value ...",
                                "Keys that replace those of the deck", &o.overrides};
+  const OptionRow model = {"model", "CHECKPOINT", "A checkpoint, or a run: its newest one",
+                           &o.model, true};
   const OptionRow json = {"--json", "", "Print JSON", &o.json};
 
   return {
@@ -39,6 +41,19 @@ std::vector<Command> command_table(Options& o) {
        "Print what a deck will need: parameters, memory, operations and cache; allocates nothing",
        plan,
        {deck, overrides, {"--ranks", "N", "Plan as if N ranks ran", &o.ranks}, json}},
+      {"generate",
+       "Continue a text with a trained model",
+       generate,
+       {model,
+        {"--prompt", "TEXT", "The text to continue; else --prompt-file, else standard input",
+         &o.prompt},
+        {"--prompt-file", "FILE", "A file with the text; - for standard input", &o.prompt_file},
+        {"--tokens", "N", "Tokens to make at most; 200 if not given", &o.tokens},
+        {"--temperature", "T", "0.8 if not given; 0 is greedy", &o.temperature},
+        {"--top-k", "K", "Draw from the K most probable tokens only", &o.top_k},
+        {"--top-p", "P", "Draw from the fewest tokens that together have probability P", &o.top_p},
+        {"--seed", "S", "Of the draws; 0 if not given. The same seed gives the same text", &o.seed},
+        {"--greedy", "", "Always the most probable token", &o.greedy}}},
       {"help",
        "Explain a subcommand, or a deck: moray help deck [section]",
        help,

@@ -9,8 +9,11 @@ namespace moray {
 // One file each in this folder. They return the exit code and throw Error.
 int bench(const Options& options);
 int check(const Options& options);
+int evaluate(const Options& options);
+int generate(const Options& options);
 int help(const Options& options);
 int info(const Options& options);
+int inspect(const Options& options);
 int plan(const Options& options);
 int train(const Options& options);
 

@@ -21,6 +21,17 @@ struct Options {
   std::int64_t ranks = 0;              ///< check: as if so many ranks ran; 0: what the deck says
   bool print_deck = false;             ///< train: print the resolved deck and stop
   bool check = false;                  ///< train: check everything and stop
+  std::string model;                   ///< a checkpoint, or a run: its newest one
+  std::vector<std::string> files;      ///< evaluate: texts
+  std::string prompt;                  ///< generate
+  std::string prompt_file;             ///< generate: a file, - for standard input
+  std::int64_t tokens = 200;           ///< generate: most tokens to make
+  double temperature = 0.8;            ///< generate
+  std::int64_t top_k = 0;              ///< generate; 0: all
+  double top_p = 1;                    ///< generate
+  std::int64_t seed = 0;               ///< generate
+  bool greedy = false;                 ///< generate: temperature 0
+  bool all = false;                    ///< inspect: the optimizer's tensors too
   bool json = false;
   bool csv = false;      ///< bench
   double seconds = 0.2;  ///< bench: for each contestant of each row

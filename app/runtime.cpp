@@ -23,6 +23,20 @@ Runtime::Runtime(const Options& options) {
   Kokkos::initialize(count, values);
 }
 
+KokkosSession::KokkosSession(const Options& options) {
+  std::vector<std::string> words = {"moray"};
+  words.insert(words.end(), options.kokkos_arguments.begin(), options.kokkos_arguments.end());
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  int count = static_cast<int>(words.size());
+  Kokkos::initialize(count, arguments.data());
+}
+
+KokkosSession::~KokkosSession() {
+  Kokkos::finalize();
+}
+
 Runtime::~Runtime() {
   Kokkos::finalize();
   mpi_.reset();

@@ -10,6 +10,15 @@
 
 namespace moray {
 
+/// Kokkos alone, for the subcommands that compute in one process.
+class KokkosSession {
+ public:
+  explicit KokkosSession(const Options& options);
+  ~KokkosSession();
+  KokkosSession(const KokkosSession&) = delete;
+  KokkosSession& operator=(const KokkosSession&) = delete;
+};
+
 /// MPI and Kokkos for the subcommands that compute.
 class Runtime {
  public:

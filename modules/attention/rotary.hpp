@@ -31,6 +31,14 @@ class RotaryTable {
   RotaryTable(Arena& arena, const AttentionConfig& config, std::int64_t positions);
   void fill(const AttentionConfig& config);
 
+  /// The table of one position alone.
+  RotaryTable at(std::int64_t position) const {
+    RotaryTable one;
+    one.cosine_ = cosine_.row_range(position, 1);
+    one.sine_ = sine_.row_range(position, 1);
+    return one;
+  }
+
   Matrix<const Real> cosine() const { return cosine_; }
   Matrix<const Real> sine() const { return sine_; }
 

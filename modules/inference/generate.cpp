@@ -3,49 +3,60 @@
 #include <algorithm>
 
 #include "core/error.hpp"
-#include "kernels/functions/functions.hpp"
-#include "kernels/random/random.hpp"
 
 namespace moray {
+namespace {
 
-std::int32_t choose_token(std::span<const float> logits, const Sampling& sampling,
-                          std::int64_t position) {
-  const auto highest = std::max_element(logits.begin(), logits.end());
-  if (sampling.temperature <= 0) return static_cast<std::int32_t>(highest - logits.begin());
-  const float scale = static_cast<float>(1 / sampling.temperature);
-  const auto weight = [&](float logit) {
-    return static_cast<double>(exp_exact((logit - *highest) * scale));
-  };
-  double total = 0;
-  for (const float logit : logits) total += weight(logit);
-  const RandomWords words =
-      random_words(random_key("sampling", sampling.seed), static_cast<std::uint64_t>(position));
-  const double u = static_cast<double>(words.word[0]) * 0x1p-32 * total;
-  double sum = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    sum += weight(logits[i]);
-    if (sum > u) return static_cast<std::int32_t>(i);
+/// One sequence on its way through the decoder.
+struct Reader {
+  std::vector<std::int32_t>* tokens;
+  std::int64_t first = 0;  ///< index of the token at position 0
+  std::int64_t left = 0;   ///< tokens still to make
+
+  std::int64_t size() const { return static_cast<std::int64_t>(tokens->size()); }
+  /// Begins again with the newest tokens, at most `count`.
+  void keep(std::int64_t count) { first = std::max<std::int64_t>(size() - count, 0); }
+  /// A sequence that has ended repeats its last token, which nothing reads.
+  std::int32_t at(std::int64_t position) const {
+    return (*tokens)[static_cast<std::size_t>(std::min(first + position, size() - 1))];
   }
-  return static_cast<std::int32_t>(highest - logits.begin());
-}
+  bool wants(std::int64_t position) const { return left > 0 && first + position == size() - 1; }
+};
 
-void generate(Model<float>& model, Pass<float>& pass, const Sampling& sampling, std::int64_t count,
-              std::vector<std::int32_t>& tokens, const std::function<void(std::int32_t)>& emit) {
-  MORAY_REQUIRE(!tokens.empty());
-  const ModelUse& use = model.use();
-  BatchLayout batch(use.sequences);
-  batch.assign(Deal{}, 0, use.sequences);
-  std::vector<std::int32_t> window(static_cast<std::size_t>(use.sequences * (use.rows + 1)), 0);
-  std::vector<float> logits(static_cast<std::size_t>(model.config().model.vocabulary));
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto length = std::min(use.rows, static_cast<std::int64_t>(tokens.size()));
-    std::copy(tokens.end() - length, tokens.end(), window.begin());
-    model.forward(pass, batch, window, {0, Routing::evaluate});
-    model.row_logits(pass, 0, length - 1, logits);
-    const std::int32_t next =
-        choose_token(logits, sampling, static_cast<std::int64_t>(tokens.size()));
-    tokens.push_back(next);
-    emit(next);
+}  // namespace
+
+void generate(Decoder<float>& decoder, Pass<float>& pass, const Sampling& sampling,
+              std::int64_t count, std::span<std::vector<std::int32_t>> prompts, const Emit& emit) {
+  MORAY_REQUIRE(static_cast<std::int64_t>(prompts.size()) == decoder.sequences());
+  std::vector<Reader> readers;
+  for (std::vector<std::int32_t>& prompt : prompts) {
+    MORAY_REQUIRE(!prompt.empty());
+    readers.push_back({&prompt, 0, count});
+    readers.back().keep(decoder.context());
+  }
+  std::vector<std::int32_t> tokens(prompts.size());
+  std::vector<float> logits(static_cast<std::size_t>(decoder.model().config().model.vocabulary));
+  decoder.rewind();
+  const auto busy = [](const Reader& r) { return r.left > 0; };
+  while (std::any_of(readers.begin(), readers.end(), busy)) {
+    if (decoder.position() == decoder.context()) {
+      for (Reader& r : readers) r.keep(std::max<std::int64_t>(decoder.context() / 2, 1));
+      decoder.rewind();
+    }
+    const std::int64_t position = decoder.position();
+    const auto wants = [&](const Reader& r) { return r.wants(position); };
+    for (std::size_t s = 0; s < readers.size(); ++s) tokens[s] = readers[s].at(position);
+    const bool head = std::any_of(readers.begin(), readers.end(), wants);
+    decoder.step(pass, tokens, head);
+    for (std::size_t s = 0; head && s < readers.size(); ++s) {
+      Reader& r = readers[s];
+      if (!r.wants(position)) continue;
+      decoder.logits(pass, static_cast<std::int64_t>(s), logits);
+      const std::int32_t next = choose_token(logits, sampling, r.size());
+      r.tokens->push_back(next);
+      --r.left;
+      if (!emit(static_cast<std::int64_t>(s), next)) r.left = 0;
+    }
   }
 }
 

@@ -5,26 +5,19 @@
 #include <span>
 #include <vector>
 
-#include "model/model.hpp"
+#include "inference/choose.hpp"
+#include "inference/decoder.hpp"
 
 namespace moray {
 
-/// How the next token is chosen from its logits.
-struct Sampling {
-  double temperature = 0;  ///< 0: the highest logit, the lower index on ties
-  std::uint64_t seed = 0;  ///< draws are counted by (seed, position), so a prompt alone or beside
-                           ///< others gives the same tokens
-};
+/// Called with a sequence and its new token; false ends that sequence.
+using Emit = std::function<bool(std::int64_t, std::int32_t)>;
 
-/// The token that (seed, position) draws: p = softmax(logits / temperature) in float32, added in
-/// float64 in index order; u uniform in [0, 1) from Philox; the first index whose sum exceeds u.
-std::int32_t choose_token(std::span<const float> logits, const Sampling& sampling,
-                          std::int64_t position);
-
-/// Appends `count` tokens to `tokens` (at least one), calling `emit` with each. Any allocated model
-/// serves, also one in training between two steps: the context, its last S tokens, runs through the
-/// forward as the first sequence of a micro-batch.
-void generate(Model<float>& model, Pass<float>& pass, const Sampling& sampling, std::int64_t count,
-              std::vector<std::int32_t>& tokens, const std::function<void(std::int32_t)>& emit);
+/// Appends up to `count` tokens to each prompt (at least one token each, as many prompts as the
+/// decoder has sequences). Of a prompt that is longer than the context only the end is read; when
+/// the context is full, its newer half is read again at the first positions and the older half is
+/// forgotten. A prompt gives the same tokens alone or beside others.
+void generate(Decoder<float>& decoder, Pass<float>& pass, const Sampling& sampling,
+              std::int64_t count, std::span<std::vector<std::int32_t>> prompts, const Emit& emit);
 
 }  // namespace moray

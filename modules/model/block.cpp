@@ -67,6 +67,20 @@ void Block<Real>::attention_forward(const Frame& frame, Slot& slot) {
   Pass<Real>& pass = frame.pass;
   norm1_.forward(pass, slot.h_in, slot.x1, slot.r1);
   attention_.forward(pass, frame.rows, frame.table, slot.x1, slot.attention, branch_);
+  after_attention(frame, slot);
+}
+
+template <class Real>
+void Block<Real>::attention_decode(const Frame& frame, Slot& slot, const LatentCache<Real>& cache,
+                                   std::int64_t position) {
+  norm1_.forward(frame.pass, slot.h_in, slot.x1, slot.r1);
+  attention_.decode(frame.pass, frame.table, position, slot.x1, slot.attention, cache, branch_);
+  after_attention(frame, slot);
+}
+
+template <class Real>
+void Block<Real>::after_attention(const Frame& frame, Slot& slot) {
+  Pass<Real>& pass = frame.pass;
   add<Real>(pass.exec, slot.h_in, branch_, slot.h_mid);
   norm2_.forward(pass, slot.h_mid, slot.x2, slot.r2);
   if (moe_)

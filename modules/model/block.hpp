@@ -62,6 +62,9 @@ class Block {
   };
 
   void attention_forward(const Frame& frame, Slot& slot);
+  /// attention_forward of one position of each sequence, with its cache instead of its past rows.
+  void attention_decode(const Frame& frame, Slot& slot, const LatentCache<Real>& cache,
+                        std::int64_t position);
   void dispatch_forward(const Frame& frame, Slot& slot) const;
   void experts_forward(const Frame& frame, Slot& slot) const;
   void combine_forward(const Frame& frame, Slot& slot, Matrix<Real> h_out) const;
@@ -88,6 +91,8 @@ class Block {
   const Mla<Real>& attention() const { return attention_; }
 
  private:
+  void after_attention(const Frame& frame, Slot& slot);
+
   Norm<Real> norm1_, norm2_;
   Mla<Real> attention_;
   std::optional<Ffn<Real>> ffn_;

@@ -34,14 +34,20 @@ std::int64_t Model<Real>::use_first(std::int64_t use) const {
 }
 
 template <class Real>
-void Model<Real>::allocate(Arena& arena, const ModelUse& use) {
+void Model<Real>::allocate(Arena& arena, const ModelUse& use, const Model* lender) {
   use_ = use;
-  if (use.training) {
+  MORAY_REQUIRE(lender == nullptr || !use.training);
+  if (lender != nullptr) {
+    parameters_.share_weights(lender->parameters_);
+  } else if (use.training) {
     parameters_.allocate(arena, use.lanes, use.expert_lanes);
   } else {
     parameters_.allocate_weights(arena);
   }
-  for (Moe<Real>* moe : moe_layers_) moe->allocate_state(arena);
+  for (std::size_t i = 0; i < moe_layers_.size(); ++i) {
+    if (lender != nullptr) moe_layers_[i]->share_state(*lender->moe_layers_[i]);
+    if (lender == nullptr) moe_layers_[i]->allocate_state(arena);
+  }
   rotary_ = RotaryTable<Real>(arena, config_.attention, use.rows);
   const std::int64_t width = config_.model.width;
   const std::int64_t tokens = use.sequences * use.rows;
@@ -197,6 +203,31 @@ void Model<Real>::forward(Pass<Real>& pass, const BatchLayout& batch,
     to_uses(pass, k, use_rows(k), slot.h, h_all_);
   }
   head_.forward(pass, h_all_, targets_, head_slot_);
+}
+
+template <class Real>
+void Model<Real>::decode(Pass<Real>& pass, const BatchLayout& batch,
+                         std::span<const std::int32_t> tokens, std::int64_t position,
+                         const RotaryTable<Real>& table, std::span<const LatentCache<Real>> caches,
+                         bool head) {
+  MORAY_REQUIRE(depth() == 0 && use_.rows == 1 && caches.size() == blocks_.size() &&
+                static_cast<std::int64_t>(tokens.size()) == use_.sequences);
+  pass.parameters = &parameters_;
+  copy_to_device(tokens.data(), tokens.size(), inputs_[0].data);
+  const Frame f{pass, RowLayout{&batch, 1}, 1, table, use_.recompute, Routing::evaluate};
+  embedding_forward<Real>(pass.exec, parameters_.weight(embedding_), inputs_[0], slots_[0].h_in);
+  for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+    Block<Real>& block = blocks_[layer];
+    block.attention_decode(f, slots_[layer], caches[layer], position);
+    block.dispatch_forward(f, slots_[layer]);
+    block.experts_forward(f, slots_[layer]);
+    block.combine_forward(f, slots_[layer],
+                          layer + 1 < blocks_.size() ? slots_[layer + 1].h_in : h_last_);
+  }
+  if (!head) return;
+  norm_.forward(pass, h_last_, h_all_, r_last_);
+  MORAY_REQUIRE(head_slot_.logits.rows == use_.sequences);
+  head_.linear().forward(pass, h_all_, head_slot_.logits);
 }
 
 template <class Real>

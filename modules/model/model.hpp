@@ -27,8 +27,10 @@ class Model {
  public:
   explicit Model(const ModelConfig& config);
 
-  /// Takes every buffer from the arena; a counting arena makes this the plan.
-  void allocate(Arena& arena, const ModelUse& use);
+  /// Takes every buffer from the arena; a counting arena makes this the plan. With a lender, an
+  /// allocated model of the same sizes, the weights and selection biases are the lender's (inference
+  /// only).
+  void allocate(Arena& arena, const ModelUse& use, const Model* lender = nullptr);
   /// Seeded initial weights (docs/numerics.md, random numbers), norm gains 1, biases 0, and the
   /// rotary table.
   void initialize(const ExecSpace& exec, std::uint64_t seed);
@@ -44,6 +46,12 @@ class Model {
                const Options& options);
   /// Gradients of the weighted sum of token losses of the last forward, into this rank's lanes.
   void backward(Pass<Real>& pass, const BatchLayout& batch, const Options& options);
+  /// Position `position` of each sequence, whose earlier ones are in `caches` (one a layer): the
+  /// forward of a model without MTP that was allocated with one row a sequence. tokens (b) on the
+  /// host. With `head`, logits() then holds (b, V). `table` covers the position.
+  void decode(Pass<Real>& pass, const BatchLayout& batch, std::span<const std::int32_t> tokens,
+              std::int64_t position, const RotaryTable<Real>& table,
+              std::span<const LatentCache<Real>> caches, bool head);
   /// Sets all gradients to zero.
   void clear_gradients(const ExecSpace& exec);
 

@@ -45,6 +45,17 @@ void Parameters<Real>::allocate_weights(Arena& arena) {
 }
 
 template <class Real>
+void Parameters<Real>::share_weights(const Parameters& lender) {
+  MORAY_REQUIRE(list_.size() <= lender.list_.size());
+  for (std::size_t i = 0; i < list_.size(); ++i) {
+    MORAY_REQUIRE(list_[i].name == lender.list_[i].name &&
+                  list_[i].offset == lender.list_[i].offset &&
+                  list_[i].elements() == lender.list_[i].elements());
+  }
+  for (int r = 0; r < kRegions; ++r) weights_[r] = {lender.weights_[r].data, sizes_[r]};
+}
+
+template <class Real>
 void Parameters<Real>::allocate(Arena& arena, std::int64_t dense_lanes, std::int64_t expert_lanes) {
   allocate_weights(arena);
   gradients_[0] = arena.matrix<Real>(Memory::gradients, dense_lanes, sizes_[0]);

@@ -53,6 +53,9 @@ class Parameters {
   void allocate(Arena& arena, std::int64_t lanes, std::int64_t expert_lanes);
   /// Without gradients: inference.
   void allocate_weights(Arena& arena);
+  /// Uses the weights of another model instead of memory of its own. Its declarations begin with
+  /// the same tensors; those of MTP modules come last and may be missing here.
+  void share_weights(const Parameters& lender);
 
   const std::vector<Parameter>& list() const { return list_; }
   std::int64_t size(Region region) const { return sizes_[static_cast<std::size_t>(region)]; }

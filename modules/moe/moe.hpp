@@ -62,6 +62,11 @@ class Moe {
 
   /// The selection bias and its loads live with the weights; bias is empty for a softmax gate.
   void allocate_state(Arena& arena);
+  /// Takes the selection bias of another model's layer instead of memory of its own.
+  void share_state(const Moe& lender) {
+    bias_ = lender.bias_;
+    loads_.assign(static_cast<std::size_t>(config_.experts), 0);
+  }
   Slot make_slot(Arena& arena, std::int64_t sequences, std::int64_t tokens, bool recompute) const;
   Deferred make_deferred(Arena& arena, std::int64_t tokens);
 

@@ -5,6 +5,7 @@
 #include "kernels/gemm/gemm_workspace.hpp"
 #include "training/layout_rules.hpp"
 #include "training/rank_memory.hpp"
+#include "training/samples.hpp"
 #include "training/timeline.hpp"
 
 namespace moray {
@@ -31,6 +32,7 @@ void plan_memory(const Deck& deck, Model<float>& model, Plan& plan) {
   Optimizer optimizer(deck.optimizer, model.parameters());
   Arena arena;
   allocate_rank(arena, layout, model, optimizer);
+  if (const auto sampler = make_sample_decoder(deck)) sampler->allocate(arena, &model);
   for (std::size_t i = 0; i < plan.bytes.size(); ++i)
     plan.bytes[i] = arena.bytes(static_cast<Memory>(i));
   if (kHostBackend) {

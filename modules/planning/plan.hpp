@@ -25,7 +25,7 @@ struct Plan {
   FlopPlan flops;
   std::int64_t cache_elements = 0;  ///< of a token in the latent cache: layers (c + rope)
 
-  // One data rank, with the whole model.
+  // The first data rank, with the whole model; the others write no samples.
   std::int64_t data_ranks = 1;
   std::int64_t micro = 1;          ///< sequences of a micro-batch
   std::int64_t micro_batches = 1;  ///< of a step, at the full batch

@@ -8,6 +8,7 @@
 #include "core/log.hpp"
 #include "inference/generate.hpp"
 #include "training/run_metrics.hpp"
+#include "training/samples.hpp"
 #include "training/state.hpp"
 
 namespace moray {
@@ -78,10 +79,16 @@ TrainingSession::TrainingSession(const TrainRequest& request, const Communicator
 }
 
 void TrainingSession::prepare_memory() {
+  if (root()) sampler_ = make_sample_decoder(deck_);
+  const auto allocate = [&](Arena& arena) {
+    trainer_.allocate(arena);
+    if (sampler_) sampler_->allocate(arena, &trainer_.model());
+  };
   Arena plan;
-  trainer_.allocate(plan);
+  allocate(plan);
   arena_.reserve(plan);
-  trainer_.allocate(arena_);
+  allocate(arena_);
+  if (sampler_) sampler_->start();
 }
 
 void TrainingSession::open_folder() {
@@ -200,14 +207,17 @@ double TrainingSession::validate() {
 }
 
 void TrainingSession::print_sample(std::int64_t step) {
-  // Every rank runs the forward of its own weights; they are equal, so only rank 0 needs to.
-  if (!root()) return;
+  if (!sampler_) return;
   std::vector<std::int32_t> tokens = data_.tokenizer().encode(deck_.samples.prompt);
   if (tokens.empty()) tokens.push_back(data_.tokenizer().special().eos);
   std::vector<std::int32_t> made;
-  generate(trainer_.model(), trainer_.pass(),
-           {deck_.samples.temperature, deck_.run.seed + static_cast<std::uint64_t>(step)},
-           deck_.samples.tokens, tokens, [&](std::int32_t token) { made.push_back(token); });
+  generate(*sampler_, trainer_.pass(),
+           {.temperature = deck_.samples.temperature,
+            .seed = deck_.run.seed + static_cast<std::uint64_t>(step)},
+           deck_.samples.tokens, std::span(&tokens, 1), [&](std::int64_t, std::int32_t token) {
+             made.push_back(token);
+             return true;
+           });
   Log::global().info("sample at step {}: {}{}", step, deck_.samples.prompt,
                      data_.tokenizer().decode(made));
 }

@@ -6,6 +6,7 @@
 
 #include "comm/mpi_collective.hpp"
 #include "data/data.hpp"
+#include "inference/decoder.hpp"
 #include "io/checkpoint_folder.hpp"
 #include "io/metrics.hpp"
 #include "io/run_folder.hpp"
@@ -55,9 +56,10 @@ class TrainingSession {
   Trainer trainer_;
   TrainingData data_;
   Arena arena_;
-  std::optional<RunFolder> folder_;  ///< rank 0
-  std::string folder_path_;          ///< all ranks
-  std::unique_ptr<RunLock> lock_;    ///< rank 0
+  std::unique_ptr<Decoder<float>> sampler_;  ///< rank 0, when the deck asks for samples
+  std::optional<RunFolder> folder_;          ///< rank 0
+  std::string folder_path_;                  ///< all ranks
+  std::unique_ptr<RunLock> lock_;            ///< rank 0
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<StopWatch> stop_;
   std::string data_digests_;

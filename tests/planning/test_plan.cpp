@@ -3,6 +3,7 @@
 #include "catch.hpp"
 #include "training/deck.hpp"
 #include "training/rank_memory.hpp"
+#include "training/samples.hpp"
 
 using namespace moray;
 
@@ -100,7 +101,7 @@ TEST_CASE("the plan is what a real arena hands out", "[planning]") {
   for (const std::vector<std::string>& overrides :
        {std::vector<std::string>{},
         {"run.recompute=false"},
-        {"batch.micro=1"},
+        {"batch.micro=1", "samples.tokens=5"},
         {"mtp.depth=2", "optimizer.moments=bf16", "optimizer.ema=0.9"},
         {"attention.query_latent=16", "head.chunk=7"}}) {
     const Deck deck = deck_of("tiny.yaml", overrides);
@@ -110,9 +111,14 @@ TEST_CASE("the plan is what a real arena hands out", "[planning]") {
     const RankLayout layout = rank_layout(deck, plan.data_ranks, 0);
     Arena counted;
     Arena real;
-    allocate_rank(counted, layout, model, optimizer);
+    const auto sampler = make_sample_decoder(deck);
+    const auto allocate = [&](Arena& arena) {
+      allocate_rank(arena, layout, model, optimizer);
+      if (sampler) sampler->allocate(arena, &model);
+    };
+    allocate(counted);
     real.reserve(counted);
-    allocate_rank(real, layout, model, optimizer);
+    allocate(real);
     for (std::size_t i = 0; i < plan.bytes.size(); ++i)
       CHECK(plan.bytes[i] == real.bytes(static_cast<Memory>(i)));
     // The floor that no arena can be below.

@@ -1,0 +1,57 @@
+#include "inference/decoder.hpp"
+
+#include "core/error.hpp"
+
+namespace moray {
+namespace {
+
+ModelConfig trunk(ModelConfig config, std::int64_t sequences) {
+  config.mtp.depth = 0;
+  config.moe.sequence_loss = 0;
+  config.model.head_chunk = sequences;
+  return config;
+}
+
+}  // namespace
+
+template <class Real>
+Decoder<Real>::Decoder(const ModelConfig& config, std::int64_t sequences, std::int64_t context)
+    : context_(context), model_(trunk(config, sequences)), batch_(sequences) {
+  MORAY_REQUIRE(sequences > 0 && context > 0);
+  batch_.assign(Deal{}, 0, sequences);
+}
+
+template <class Real>
+void Decoder<Real>::allocate(Arena& arena, const Model<Real>* lender) {
+  const ModelConfig& config = model_.config();
+  model_.allocate(arena, {.sequences = sequences(), .rows = 1, .training = false}, lender);
+  table_ = RotaryTable<Real>(arena, config.attention, context_);
+  caches_.clear();
+  for (std::int64_t layer = 0; layer < config.model.layers; ++layer)
+    caches_.emplace_back(arena, config.attention, sequences(), context_);
+}
+
+template <class Real>
+void Decoder<Real>::start() {
+  table_.fill(model_.config().attention);
+  rewind();
+}
+
+template <class Real>
+void Decoder<Real>::step(Pass<Real>& pass, std::span<const std::int32_t> tokens, bool head) {
+  MORAY_REQUIRE(position_ < context_);
+  model_.decode(pass, batch_, tokens, position_, table_, caches_, head);
+  ++position_;
+}
+
+template <class Real>
+void Decoder<Real>::logits(const Pass<Real>& pass, std::int64_t sequence,
+                           std::span<Real> out) const {
+  fence(pass.exec, "moray::decoder: logits to the host");
+  copy_to_host<Real>(model_.logits().row(sequence), out.size(), out.data());
+}
+
+template class Decoder<float>;
+template class Decoder<double>;
+
+}  // namespace moray

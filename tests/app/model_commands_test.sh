@@ -1,0 +1,41 @@
+#!/bin/sh
+# moray generate on a model that was just trained: model_commands_test.sh MORAY REPOSITORY
+set -eu
+moray=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+deck=$2/input/tiny.yaml
+cd "$work"
+fail() { echo "FAILED: $*"; exit 1; }
+# refused CODE COMMAND...: the command ends with this code and says something.
+refused() {
+  wanted=$1; shift
+  code=0; "$moray" "$@" >out 2>err </dev/null || code=$?
+  [ "$code" = "$wanted" ] || fail "moray $* ended with $code, not $wanted: $(cat err)"
+  [ -s err ] || fail "moray $* says nothing"
+}
+"$moray" train "$deck" --out run run.length=4 samples.tokens=20 >log 2>&1 || fail "train: $(cat log)"
+grep -q "sample at step 4" log || fail "no sample in the log"
+
+"$moray" generate run --prompt "The " --tokens 30 --seed 5 >a 2>speed
+grep -q "tokens/s" speed || fail "no speed"
+head -c 4 a | grep -q "The " || fail "the text does not begin with the prompt"
+[ "$(wc -c <a)" -gt 5 ] || fail "nothing was generated"
+checkpoint=$(ls -d run/checkpoints/step_*)
+printf 'The ' | "$moray" generate "$checkpoint" --tokens 30 --seed 5 >b 2>/dev/null
+cmp a b || fail "the same seed, another text"
+"$moray" generate run --prompt "The " --tokens 30 --greedy >g1 2>/dev/null
+"$moray" generate run --prompt "The " --tokens 30 --temperature 0 --seed 9 >g2 2>/dev/null
+cmp g1 g2 || fail "greedy text depends on the seed"
+# A prompt longer than the context: said, and its end is read.
+head -c 3000 /dev/zero | tr '\0' 'x' >long
+"$moray" generate run --prompt-file long --tokens 2 >/dev/null 2>err
+grep -q "only the prompt's end is read" err || fail "a long prompt is cut silently"
+
+refused 3 generate "$work/nowhere" --prompt a
+refused 3 generate "$work" --prompt a
+refused 2 generate run
+refused 2 generate run --prompt a --top-p 0
+refused 2 generate run --prompt a --tokens -1
+refused 3 generate run --prompt-file nowhere
+echo "all right"
