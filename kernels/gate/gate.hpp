@@ -51,7 +51,7 @@ void gate_balance_loss(const ExecSpace& exec, const GateRule& rule, std::int64_t
                        Matrix<Real> q, Vector<Real> loss);
 
 /// dlogit (T, E) from the gradient dw (T, K) of the weights and, when q is not empty, of T_s times
-/// the balance loss (the optimizer divides by tokens, T has cancelled): ds as in docs/numerics.md section 5, then dlogit = ds (s (1 - s)) for sigmoid,
+/// the balance loss (the optimizer divides by tokens, T has cancelled): ds as in docs/numerics.md section 6, then dlogit = ds (s (1 - s)) for sigmoid,
 /// s (ds - rowred(ds s)) for softmax. Row t belongs to sequence t / (T / B).
 template <class Real>
 void gate_backward(const ExecSpace& exec, const GateRule& rule, Matrix<const Real> dw,

@@ -15,7 +15,7 @@
 
 namespace moray {
 
-/// May a key change when a run goes on from a checkpoint (docs/design.md, section 7)?
+/// May a key change when a run goes on from a checkpoint (docs/design.md, section 6)?
 enum class Resume { fixed, free };
 
 /// The one declaration of a deck key: reader, reference and resolved deck all come from it. It is

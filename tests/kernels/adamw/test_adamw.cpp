@@ -33,7 +33,7 @@ void keep(float value, std::uint16_t& place) {
   place = bf16_encode(value);
 }
 
-/// The definition (docs/numerics.md section 5) for one element.
+/// The definition (docs/numerics.md section 8) for one element.
 template <class Moment>
 void plain_update(const AdamwStep& step, float gradient, Moment& m, Moment& v, float& w) {
   float g = step.k * gradient;

@@ -20,7 +20,7 @@ float row_sum_of(Tensor<float>& s, std::int64_t t) {
   return plain_row_reduction<float>(s.cols(), [&](std::int64_t e, float c) { return c + s(t, e); });
 }
 
-/// s of docs/numerics.md section 5.
+/// s of docs/numerics.md section 6.
 void plain_scores(GateScore score, Tensor<float>& logits, Tensor<float>& s) {
   for (std::int64_t t = 0; t < s.rows(); ++t) {
     float m = logits(t, 0);
