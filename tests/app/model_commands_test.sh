@@ -1,5 +1,5 @@
 #!/bin/sh
-# moray generate on a model that was just trained: model_commands_test.sh MORAY REPOSITORY
+# moray generate, evaluate and inspect on a model that was just trained: model_commands_test.sh MORAY REPOSITORY
 set -eu
 moray=$1
 work=$(mktemp -d)
@@ -32,6 +32,23 @@ head -c 3000 /dev/zero | tr '\0' 'x' >long
 "$moray" generate run --prompt-file long --tokens 2 >/dev/null 2>err
 grep -q "only the prompt's end is read" err || fail "a long prompt is cut silently"
 
+# Every byte of a text is predicted once; an untrained model of 260 tokens knows little.
+"$moray" evaluate run "$deck" long --json >scores
+grep -q '"tokens": 3000' scores || fail "not every byte was scored: $(cat scores)"
+"$moray" evaluate run "$deck" | grep -q "tiny.yaml" || fail "no table of scores"
+
+"$moray" inspect run >text
+grep -q "status done" text || fail "no status: $(cat text)"
+grep -q "model/embed_tokens/weight .* float32" text || fail "no tensors: $(cat text)"
+grep -q "optimizer/" text && fail "the optimizer was not asked for"
+"$moray" inspect "$checkpoint" --all --json >json
+grep -q '"step": 4' json || fail "no step: $(cat json)"
+grep -q "optimizer/m/" json || fail "no optimizer"
+grep -q '"max_violation"' json || fail "no loads"
+
+refused 3 evaluate run nowhere
+refused 2 evaluate run
+refused 3 inspect "$work/nowhere"
 refused 3 generate "$work/nowhere" --prompt a
 refused 3 generate "$work" --prompt a
 refused 2 generate run
