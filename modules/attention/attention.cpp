@@ -97,17 +97,26 @@ template <class Real>
 void Mla<Real>::forward(Pass<Real>& pass, const RowLayout& rows, const RotaryTable<Real>& table,
                         Matrix<const Real> x, Slot& slot, Matrix<Real> out) const {
   down_.forward(pass, x, slot.down);
+  observe(pass, "down", slot.down);
   if (compressed_query()) {
     q_norm_.forward(pass, slot.down.column_range(0, config_.query_latent), slot.latent_q, slot.r_q);
+    observe(pass, "q_norm", slot.latent_q);
   }
   up_query(pass, rows.rows, table, slot);
+  observe(pass, "q", slot.q);
   kv_norm_.forward(pass, latent_part(slot.down), slot.latent_kv, slot.r_kv);
+  observe(pass, "kv_norm", slot.latent_kv);
   kv_b_.forward(pass, slot.latent_kv, slot.kv);
+  observe(pass, "kv", slot.kv);
   const Matrix<Real> k_pe = rotary_part(slot.down);
   rope<Real>(pass.exec, table.cosine(), table.sine(), {1, 0, 0, config_.rope_width}, rows.rows,
              false, k_pe);
+  observe(pass, "k_pe", k_pe);
   attention_forward<Real>(pass.exec, shape(rows), slot.q, slot.kv, k_pe, workspace_, slot.m, slot.l,
                           slot.o);
+  observe(pass, "m", slot.m);
+  observe(pass, "l", slot.l);
+  observe(pass, "o", slot.o);
   o_proj_.forward(pass, slot.o, out);
 }
 
@@ -129,13 +138,17 @@ void Mla<Real>::backward_input(Pass<Real>& pass, const RowLayout& rows,
   }
   copy<Real>(pass.exec, dout, deferred.dout);
   o_proj_.backward_input(pass, dout, d_o_);
+  observe(pass, "do", d_o_);
   attention_backward<Real>(pass.exec, shape(rows), scale_, d_o_, slot.o, slot.q, slot.kv, k_pe,
                            slot.m, slot.l, workspace_, deferred.dq, deferred.dkv,
                            rotary_part(deferred.ddown));
+  observe(pass, "dkv", deferred.dkv);
+  observe(pass, "dk_pe", rotary_part(deferred.ddown));
   const std::int64_t head = config_.nope_width + config_.rope_width;
   rope<Real>(pass.exec, table.cosine(), table.sine(),
              {config_.heads, config_.nope_width, head, config_.rope_width}, rows.rows, true,
              deferred.dq);
+  observe(pass, "dq", deferred.dq);
   rope<Real>(pass.exec, table.cosine(), table.sine(), {1, 0, 0, config_.rope_width}, rows.rows,
              true, rotary_part(deferred.ddown));
   const Matrix<Real> dlatent = latent_part(deferred.ddown);
@@ -147,6 +160,7 @@ void Mla<Real>::backward_input(Pass<Real>& pass, const RowLayout& rows,
     q_norm_.backward(pass, rows, dlatent_q, slot.down.column_range(0, config_.query_latent),
                      slot.r_q, dlatent_q);
   }
+  observe(pass, "ddown", deferred.ddown);
   down_.backward_input(pass, deferred.ddown, dx);
 }
 

@@ -66,6 +66,7 @@ template <class Real>
 void Block<Real>::attention_forward(const Frame& frame, Slot& slot) {
   Pass<Real>& pass = frame.pass;
   norm1_.forward(pass, slot.h_in, slot.x1, slot.r1);
+  observe(pass, "norm1", slot.x1);
   attention_.forward(pass, frame.rows, frame.table, slot.x1, slot.attention, branch_);
   after_attention(frame, slot);
 }
@@ -82,7 +83,9 @@ template <class Real>
 void Block<Real>::after_attention(const Frame& frame, Slot& slot) {
   Pass<Real>& pass = frame.pass;
   add<Real>(pass.exec, slot.h_in, branch_, slot.h_mid);
+  observe(pass, "h", slot.h_mid);
   norm2_.forward(pass, slot.h_mid, slot.x2, slot.r2);
+  observe(pass, "norm2", slot.x2);
   if (moe_)
     moe_->gate_forward(pass, frame.rows, frame.sample_rows, slot.x2, slot.moe, frame.routing);
 }
@@ -104,12 +107,16 @@ void Block<Real>::experts_forward(const Frame& frame, Slot& slot) const {
 template <class Real>
 void Block<Real>::combine_forward(const Frame& frame, Slot& slot, Matrix<Real> h_out) const {
   Pass<Real>& pass = frame.pass;
-  if (moe_) moe_->combine_forward(pass, slot.moe, branch_);
+  if (moe_) {
+    moe_->combine_forward(pass, slot.moe, branch_);
+    observe(pass, "routed", branch_);
+  }
   if (moe_ && moe_->has_shared()) {
     add_sum<Real>(pass.exec, slot.h_mid, branch_, shared_, h_out);
   } else {
     add<Real>(pass.exec, slot.h_mid, branch_, h_out);
   }
+  observe(pass, "y", h_out);
 }
 
 // Input gradients ---------------------------------------------------------------------------------
@@ -140,16 +147,23 @@ void Block<Real>::attention_backward(const Frame& frame, Slot& slot, Deferred& d
                                      Matrix<Real> dh) const {
   Pass<Real>& pass = frame.pass;
   if (moe_) {
+    observe(pass, "routed.dx", routed_dx_);
     moe_->gate_backward(pass, slot.moe, deferred.moe, gate_dx_);
     if (moe_->has_shared()) add<Real>(pass.exec, routed_dx_, shared_dx_, routed_dx_);
     add<Real>(pass.exec, routed_dx_, gate_dx_, dx_);
   }
+  observe(pass, "norm2.dy", dx_);
   norm2_.backward(pass, frame.rows, dx_, slot.h_mid, slot.r2, dx_);
+  observe(pass, "norm2.dx", dx_);
   add<Real>(pass.exec, dh, dx_, dh);
+  observe(pass, "dh", dh);
   attention_.backward_input(pass, frame.rows, frame.table, frame.recompute, dh, slot.attention,
                             deferred.attention, dx_);
+  observe(pass, "norm1.dy", dx_);
   norm1_.backward(pass, frame.rows, dx_, slot.h_in, slot.r1, dx_);
+  observe(pass, "norm1.dx", dx_);
   add<Real>(pass.exec, dh, dx_, dh);
+  observe(pass, "dx", dh);
 }
 
 // Weight gradients --------------------------------------------------------------------------------

@@ -32,16 +32,22 @@ template <class Real>
 void Ffn<Real>::forward(Pass<Real>& pass, Matrix<const Real> x, Slot& slot,
                         Matrix<Real> out) const {
   gate_up_.forward(pass, x, slot.gate_up);
+  observe(pass, "ffn.gate_up", slot.gate_up);
   swiglu_forward<Real>(pass.exec, slot.gate_up, {}, slot.act);
+  observe(pass, "ffn.act", slot.act);
   down_.forward(pass, slot.act, out);
+  observe(pass, "ffn.y", out);
 }
 
 template <class Real>
 void Ffn<Real>::backward_input(Pass<Real>& pass, Matrix<const Real> dout, const Slot& slot,
                                Deferred& deferred, Matrix<Real> dx) const {
   down_.backward_input(pass, dout, dact_);
+  observe(pass, "ffn.dact", dact_);
   swiglu_backward<Real>(pass.exec, dact_, slot.gate_up, {}, deferred.dgate_up, {});
+  observe(pass, "ffn.dgate_up", deferred.dgate_up);
   gate_up_.backward_input(pass, deferred.dgate_up, dx);
+  observe(pass, "ffn.dx", dx);
 }
 
 template <class Real>

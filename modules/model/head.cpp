@@ -92,6 +92,7 @@ void Head<Real>::backward_input(Pass<Real>& pass, const RowLayout& rows, std::sp
     const Matrix<Real> logits = slot.logits.row_range(0, count);
     if (!kept) linear_.forward(pass, h.row_range(first, count), logits);
     dlogit(pass, rows, uses, targets, slot, first, logits);
+    if (pass.probe != nullptr) pass.probe->rows("dlogit", logits, first, h.rows);
     linear_.backward_input(pass, logits, dh.row_range(first, count));
     if (!kept) chunk_weight(pass, rows, h, first, logits);
   }

@@ -7,6 +7,7 @@
 #include "kernels/gemm/gemm.hpp"
 #include "model/batch_layout.hpp"
 #include "model/parameters.hpp"
+#include "model/probe.hpp"
 
 namespace moray {
 
@@ -16,7 +17,21 @@ struct Pass {
   ExecSpace exec;
   const Parameters<Real>* parameters = nullptr;
   std::vector<GemmTask<Real>> tasks;  ///< scratch of the modules; keeps its capacity
+  Probe<Real>* probe = nullptr;       ///< none in normal runs
 };
+
+/// Shows a stage to the pass's probe, if there is one: a tensor with the same number of rows for
+/// each stored sequence.
+template <class Real, class Values>
+void observe(const Pass<Real>& pass, const char* stage, const Values& values) {
+  if (pass.probe != nullptr) pass.probe->rows(stage, values, 0, values.rows);
+}
+/// Rows in the order of a route.
+template <class Real, class Values>
+void observe(const Pass<Real>& pass, const char* stage, const Route<Real>& route,
+             const Values& values) {
+  if (pass.probe != nullptr) pass.probe->expert_rows(stage, route, values);
+}
 
 /// y = x wᵀ without bias. The weight may be several parameters whose rows follow each other: one
 /// product then serves all (docs/numerics.md section 2).

@@ -6,6 +6,16 @@
 #include "kernels/random/random.hpp"
 
 namespace moray {
+namespace {
+
+/// Tells the probe, if there is one, where the stages that follow are.
+template <class Real>
+void enter(const Pass<Real>& pass, const char* place, std::int64_t index,
+           const BatchLayout& batch) {
+  if (pass.probe != nullptr) pass.probe->enter(place, index, batch);
+}
+
+}  // namespace
 
 template <class Real>
 Model<Real>::Model(const ModelConfig& config) : config_(config) {
@@ -183,6 +193,7 @@ void Model<Real>::forward(Pass<Real>& pass, const BatchLayout& batch,
   const Matrix<const Real> table = parameters_.weight(embedding_);
   embedding_forward<Real>(pass.exec, table, inputs_[0], slots_.empty() ? h_last_ : slots_[0].h_in);
   for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+    enter(pass, "layer", static_cast<std::int64_t>(layer), batch);
     const Matrix<Real> out = layer + 1 < blocks_.size() ? slots_[layer + 1].h_in : h_last_;
     blocks_[layer].forward(frame(pass, batch, 0, options), slots_[layer], out);
   }
@@ -199,10 +210,14 @@ void Model<Real>::forward(Pass<Real>& pass, const BatchLayout& batch,
     auto& slot = mtp_slots_[static_cast<std::size_t>(k - 1)];
     embedding_forward<Real>(pass.exec, table, inputs_[static_cast<std::size_t>(k)], slot.embedding);
     from_uses(pass, k - 1, use_rows(k), h_all_, slot.h_prev);
+    enter(pass, "layer", config_.model.layers + k - 1, batch);
     mtp_[static_cast<std::size_t>(k - 1)].forward(frame(pass, batch, k, options), slot);
     to_uses(pass, k, use_rows(k), slot.h, h_all_);
   }
   head_.forward(pass, h_all_, targets_, head_slot_);
+  enter(pass, "head", -1, batch);
+  observe(pass, "h", h_all_);
+  observe(pass, "loss", matrix(head_slot_.loss.data, head_slot_.loss.size, 1));
 }
 
 template <class Real>
@@ -256,6 +271,7 @@ void Model<Real>::backward_mtp(Pass<Real>& pass, const BatchLayout& batch, const
     const Matrix<Real> dembedding = dembedding_.row_range(0, tokens);
     const Matrix<Real> dh_prev = dh_prev_.row_range(0, tokens);
     from_uses(pass, k, use_rows(k), dh_all_, dh);
+    enter(pass, "layer", config_.model.layers + k - 1, batch);
     const Frame f = frame(pass, batch, k, options);
     mtp_[at].backward_input(f, mtp_slots_[at], mtp_deferred_[at], dh, dembedding, dh_prev);
     mtp_[at].backward_weight(f, mtp_slots_[at], mtp_deferred_[at]);
@@ -269,13 +285,19 @@ void Model<Real>::backward(Pass<Real>& pass, const BatchLayout& batch, const Opt
   pass.parameters = &parameters_;
   for (std::size_t k = 1; k < head_uses_.size(); ++k) head_uses_[k].lambda = options.mtp_lambda;
   const RowLayout head_layout{&batch, head_rows()};
+  enter(pass, "head", -1, batch);
   head_.backward_input(pass, head_layout, head_uses_, h_all_, targets_, head_slot_, dh_all_);
+  observe(pass, "dh", dh_all_);
   head_.backward_weight(pass, head_layout, h_all_, head_slot_);
   backward_mtp(pass, batch, options);
+  enter(pass, "end", -1, batch);
+  observe(pass, "dh", dh_all_);
   from_uses(pass, 0, use_.rows, dh_all_, dh_);
   const Frame f = frame(pass, batch, 0, options);
   norm_.backward(pass, f.rows, dh_, h_last_, r_last_, dh_);
+  observe(pass, "norm.dx", dh_);
   for (std::size_t layer = blocks_.size(); layer-- > 0;) {
+    enter(pass, "layer", static_cast<std::int64_t>(layer), batch);
     blocks_[layer].backward_input(f, slots_[layer], deferred_[layer], dh_);
     blocks_[layer].backward_weight(f, slots_[layer], deferred_[layer]);
   }

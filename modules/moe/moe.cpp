@@ -118,7 +118,12 @@ void Moe<Real>::gate_forward(Pass<Real>& pass, const RowLayout& rows, std::int64
     }
     gate_balance_loss<Real>(pass.exec, rule_, sample_rows, static_cast<Real>(config_.sequence_loss),
                             slot.s, slot.counts, slot.q, slot.balance);
+    observe(pass, "gate.q", slot.q);
+    observe(pass, "gate.balance", matrix(slot.balance.data, slot.balance.size, 1));
   }
+  observe(pass, "gate.s", slot.s);
+  if (pass.probe != nullptr) pass.probe->choices("gate.selected", slot.selected);
+  observe(pass, "gate.w", slot.weight);
   slot.route.build(pass.exec, rows, slot.selected, slot.weight);
   if (routing == Routing::train) {
     for (std::int64_t e = 0; e < config_.experts; ++e) {
@@ -184,8 +189,11 @@ void Moe<Real>::experts_forward(Pass<Real>& pass, Matrix<const Real> x2, Slot& s
                                 Matrix<Real> shared_out) const {
   if (has_shared()) shared_.forward(pass, x2, slot.shared, shared_out);
   grouped(pass, GemmForm::nt, gate_up_, slot.route, slot.x, slot.gate_up);
+  observe(pass, "experts.gate_up", slot.route, slot.gate_up);
   swiglu_forward<Real>(pass.exec, slot.gate_up, slot.route.weights(), slot.act);
+  observe(pass, "experts.act", slot.route, slot.act);
   grouped(pass, GemmForm::nt, down_, slot.route, slot.act, slot.y);
+  observe(pass, "experts.y", slot.route, slot.y);
 }
 
 template <class Real>
@@ -204,9 +212,12 @@ template <class Real>
 void Moe<Real>::experts_backward(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot,
                                  Deferred& deferred, Matrix<Real> shared_dx) const {
   grouped(pass, GemmForm::nn, down_, slot.route, deferred.dy, dact_);
+  observe(pass, "experts.dact", slot.route, dact_);
   swiglu_backward<Real>(pass.exec, dact_, slot.gate_up, slot.route.weights(), deferred.dgate_up,
                         dweights_);
+  observe(pass, "experts.dgate_up", slot.route, deferred.dgate_up);
   grouped(pass, GemmForm::nn, gate_up_, slot.route, deferred.dgate_up, dx_);
+  observe(pass, "experts.dx", slot.route, dx_);
   if (has_shared()) shared_.backward_input(pass, dout, slot.shared, deferred.shared, shared_dx);
 }
 
@@ -223,7 +234,10 @@ void Moe<Real>::gate_backward(Pass<Real>& pass, const Slot& slot, Deferred& defe
                               Matrix<Real> gate_dx) const {
   moray::gate_backward<Real>(pass.exec, rule_, dweight_, slot.s, slot.selected, slot.q,
                              deferred.dlogit);
+  observe(pass, "gate.dw", dweight_);
+  observe(pass, "gate.dlogit", deferred.dlogit);
   gate_.backward_input(pass, deferred.dlogit, gate_dx);
+  observe(pass, "gate.dx", gate_dx);
 }
 
 template <class Real>

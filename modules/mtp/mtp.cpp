@@ -49,9 +49,12 @@ void MtpModule<Real>::forward(const typename Block<Real>::Frame& frame, Slot& sl
   const std::int64_t width = eh_proj_.out();
   enorm_.forward(frame.pass, slot.embedding, slot.joined.column_range(0, width), slot.r_e);
   hnorm_.forward(frame.pass, slot.h_prev, slot.joined.column_range(width, width), slot.r_h);
+  observe(frame.pass, "joined", slot.joined);
   eh_proj_.forward(frame.pass, slot.joined, slot.block.h_in);
+  observe(frame.pass, "x", slot.block.h_in);
   block_.forward(frame, slot.block, slot.h_raw);
   out_norm_.forward(frame.pass, slot.h_raw, slot.h, slot.r_out);
+  observe(frame.pass, "h_out", slot.h);
 }
 
 template <class Real>
@@ -60,6 +63,7 @@ void MtpModule<Real>::backward_input(const typename Block<Real>::Frame& frame, S
                                      Matrix<Real> dh_prev) {
   const std::int64_t width = eh_proj_.out();
   out_norm_.backward(frame.pass, frame.rows, dh, slot.h_raw, slot.r_out, dh);
+  observe(frame.pass, "out_norm.dx", dh);
   block_.backward_input(frame, slot.block, deferred.block, dh);
   copy<Real>(frame.pass.exec, dh, deferred.dx);
   eh_proj_.backward_input(frame.pass, deferred.dx, djoined_);
@@ -67,6 +71,8 @@ void MtpModule<Real>::backward_input(const typename Block<Real>::Frame& frame, S
                   dembedding);
   hnorm_.backward(frame.pass, frame.rows, djoined_.column_range(width, width), slot.h_prev,
                   slot.r_h, dh_prev);
+  observe(frame.pass, "dembedding", dembedding);
+  observe(frame.pass, "dh_prev", dh_prev);
 }
 
 template <class Real>

@@ -180,6 +180,7 @@ void Trainer::reduce(StepReport& report) {
   const Timers::Scope time(timers_, part_.reduce);
   const bool exact = deck_.run.determinism == "exact";
   Parameters<float>& parameters = model_.parameters();
+  if (pass_.probe != nullptr) pass_.probe->lanes(model_);
   for (const Region region : {Region::dense, Region::expert}) {
     reducer_.reduce(pass_.exec, parameters.gradients(region), exact);
   }

@@ -77,7 +77,7 @@ int compare(const Arguments& arguments, const Communicator& ranks) {
   const std::string file = arguments.deck.substr(0, arguments.deck.rfind('.')) + ".golden";
   Record expected;
   if (!arguments.write) expected = Record::read(file);
-  int differences = 0;
+  std::int64_t differences = 0;  // found by rank 0
   for (const Way& way : ways(arguments)) {
     select(way.variant);
     const Deck deck = read_deck(
@@ -95,6 +95,7 @@ int compare(const Arguments& arguments, const Communicator& ranks) {
                difference.empty() ? fmt::format("{} values equal", found.size()) : difference);
     if (!difference.empty()) ++differences;
   }
+  ranks.maximum(std::span(&differences, 1));
   return (differences > 0) == arguments.expect_difference ? 0 : 1;
 }
 

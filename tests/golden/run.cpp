@@ -1,9 +1,11 @@
 #include "golden/run.hpp"
 
+#include <bit>
 #include <map>
 
 #include "core/error.hpp"
 #include "data/data.hpp"
+#include "golden/digest_probe.hpp"
 #include "training/state.hpp"
 #include "training/trainer.hpp"
 
@@ -90,6 +92,39 @@ void add_state(Record& record, const std::string& step, Trainer& trainer) {
   }
 }
 
+/// What is computed before the first step: the rotary table and the softmax scale.
+void add_constants(Record& record, const Deck& deck) {
+  const AttentionConfig& config = deck.model.attention;
+  std::vector<float> frequencies = inverse_frequencies(config);
+  record.add_digest("step0/frequencies", digest_floats(frequencies));
+  record.add_number("step0/softmax_scale", static_cast<double>(softmax_scale(config)));
+  Arena plan;
+  RotaryTable<float>(plan, config, deck.batch.length);
+  Arena arena;
+  arena.reserve(plan);
+  RotaryTable<float> table(arena, config, deck.batch.length);
+  table.fill(config);
+  for (const auto& [name, values] :
+       {std::pair("cosine", table.cosine()), std::pair("sine", table.sine())}) {
+    std::vector<float> host = to_host({values.data, values.rows * values.cols});
+    record.add_digest(fmt::format("step0/{}", name), digest_floats(host));
+  }
+}
+
+/// Gradients of step 1 after folding: of each tensor, and of each use of the embedding but the
+/// trunk's.
+void add_gradients(Record& record, const std::string& step, Trainer& trainer) {
+  const Parameters<float>& parameters = trainer.model().parameters();
+  std::size_t use = 0;
+  for (const Matrix<float>& sum : trainer.model().embedding_uses()) {
+    std::vector<float> host = to_host({sum.data, sum.cols});
+    record.add_digest(fmt::format("{}G/embedding.use{}", step, ++use), digest_floats(host));
+  }
+  Tensors(parameters).add(record, step + "G/", [&](const Parameter& p) {
+    return parameters.gradient(p, 0);
+  });
+}
+
 }  // namespace
 
 Record run(const Deck& deck, const Communicator& ranks) {
@@ -105,16 +140,20 @@ Record run(const Deck& deck, const Communicator& ranks) {
                     {deck.run.seed, deck.batch.length, deck.model.model.vocabulary, "."});
 
   Record record;
+  add_constants(record, deck);
   add_state(record, "step0/", trainer);
+  DigestProbe probe(ranks);
   for (std::int64_t step = 0; step < trainer.timeline().total(); ++step) {
     const std::string name = fmt::format("step{}/", step + 1);
-    const StepReport report = trainer.step(
-        step, [&](std::uint64_t g, std::span<std::int32_t> tokens) { data.sample(g, tokens); });
+    trainer.pass().probe = step == 0 ? &probe : nullptr;
+    const StepReport report =
+        trainer.step(step, [&](std::uint64_t g, std::span<std::int32_t> tokens) {
+          data.sample(g, tokens);
+          if (step == 0) probe.tokens(static_cast<std::int64_t>(g), tokens);
+        });
     if (step == 0) {
-      const Parameters<float>& parameters = trainer.model().parameters();
-      Tensors(parameters).add(record, name + "G/", [&](const Parameter& p) {
-        return parameters.gradient(p, 0);
-      });
+      probe.add_to(record, name);
+      add_gradients(record, name, trainer);
     }
     add_report(record, name, report);
     if (step == 0) add_moments(record, name, trainer);

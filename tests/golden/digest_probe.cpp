@@ -1,0 +1,133 @@
+#include "golden/digest_probe.hpp"
+
+#include <cstdlib>
+#include <sstream>
+
+#include "core/error.hpp"
+#include "training/state.hpp"
+
+namespace moray::golden {
+namespace {
+
+/// Experts come before sequences in the order of pieces.
+constexpr std::int64_t kSequences = std::int64_t{1} << 32;
+
+template <class T>
+std::vector<T> to_host(const T* device, std::int64_t count) {
+  std::vector<T> host(static_cast<std::size_t>(count));
+  copy_to_host(device, host.size(), host.data());
+  return host;
+}
+
+std::uint64_t row_digest(const Matrix<const float>& values, std::int64_t row) {
+  std::vector<float> host = to_host(values.row(row), values.cols);
+  return digest_floats(host);
+}
+
+std::uint64_t integer_digest(const std::vector<std::int32_t>& values) {
+  return digest_words({values.begin(), values.end()});
+}
+
+}  // namespace
+
+void DigestProbe::enter(const char* place, std::int64_t index, const BatchLayout& batch) {
+  batch_ = &batch;
+  place_ = index < 0 ? fmt::format("{}/", place) : fmt::format("{}{}/", place, index);
+}
+
+DigestProbe::Stage& DigestProbe::stage(const std::string& name) {
+  const auto [found, is_new] = index_.emplace(name, stages_.size());
+  if (is_new) stages_.push_back({name, {}});
+  return stages_[found->second];
+}
+
+void DigestProbe::rows(const char* stage_name, Matrix<const float> values, std::int64_t first,
+                       std::int64_t total) {
+  Kokkos::fence();
+  const std::int64_t of_sequence = total / batch_->sequences();
+  MORAY_REQUIRE(of_sequence * batch_->sequences() == total);
+  auto& pieces = stage(place_ + stage_name).pieces;
+  for (std::int64_t row = 0; row < values.rows; ++row)
+    pieces[global((first + row) / of_sequence)].push_back(row_digest(values, row));
+}
+
+void DigestProbe::choices(const char* stage_name, Matrix<const std::int32_t> values) {
+  Kokkos::fence();
+  const std::int64_t of_sequence = values.rows / batch_->sequences();
+  auto& pieces = stage(place_ + stage_name).pieces;
+  for (std::int64_t row = 0; row < values.rows; ++row)
+    pieces[global(row / of_sequence)].push_back(
+        integer_digest(to_host(values.row(row), values.cols)));
+}
+
+void DigestProbe::expert_rows(const char* stage_name, const Route<float>& route,
+                              Matrix<const float> values) {
+  Kokkos::fence();
+  const std::vector<std::int32_t> source = to_host(route.source().data, route.source().size);
+  const std::int64_t tokens = route.row_of().rows;
+  const std::int64_t of_sequence = tokens / batch_->sequences();
+  auto& pieces = stage(place_ + stage_name).pieces;
+  for (std::int64_t expert = 0; expert < route.experts(); ++expert) {
+    const auto range = route.expert_rows(expert);
+    for (std::int64_t row = range.begin; row < range.begin + range.rows; ++row) {
+      const std::int64_t g = global(source[static_cast<std::size_t>(row)] / of_sequence);
+      pieces[expert * kSequences + g].push_back(row_digest(values, row));
+    }
+  }
+}
+
+void DigestProbe::lanes(Model<float>& model) {
+  Kokkos::fence();
+  const Parameters<float>& parameters = model.parameters();
+  const std::int64_t ranks = ranks_.size();
+  // Rank J holds the lanes equal to J mod R. Experts of a layer are one stage, in their order.
+  std::map<std::string, std::int64_t> parts;
+  for (const Parameter& p : parameters.list()) {
+    const std::string name = dataset_name(p.name);
+    const std::int64_t part = parts[name]++;
+    for (std::int64_t lane = 0; lane < parameters.lanes(p.region); ++lane) {
+      std::vector<float> host = to_host<float>(parameters.gradient(p, lane).data, p.elements());
+      stage("lanes/" + name).pieces[part * kSequences + lane * ranks + ranks_.rank()] = {
+          digest_floats(host)};
+    }
+  }
+  for (std::size_t use = 0; use < model.embedding_uses().size(); ++use) {
+    const Matrix<float> lanes = model.embedding_uses()[use];
+    for (std::int64_t lane = 0; lane < lanes.rows; ++lane) {
+      std::vector<float> host = to_host<float>(lanes.row(lane), lanes.cols);
+      stage(fmt::format("lanes/embedding.use{}", use + 1)).pieces[lane * ranks + ranks_.rank()] = {
+          digest_floats(host)};
+    }
+  }
+}
+
+void DigestProbe::tokens(std::int64_t g, std::span<const std::int32_t> tokens) {
+  stage("tokens").pieces[g] = {integer_digest({tokens.begin(), tokens.end()})};
+}
+
+void DigestProbe::add_to(Record& record, const std::string& prefix) const {
+  // "number-of-the-stage place digest" for each piece of this rank.
+  std::string mine;
+  for (std::size_t s = 0; s < stages_.size(); ++s) {
+    for (const auto& [place, rows] : stages_[s].pieces)
+      mine += fmt::format("{} {} {:x}\n", s, place, digest_words(rows));
+  }
+  std::vector<std::map<std::int64_t, std::uint64_t>> all(stages_.size());
+  for (const std::string& text : ranks_.gather(mine, 0)) {
+    std::istringstream in(text);
+    std::size_t s = 0;
+    std::int64_t place = 0;
+    std::uint64_t digest = 0;
+    while (in >> std::dec >> s >> place >> std::hex >> digest) all.at(s)[place] = digest;
+  }
+  for (std::size_t s = 0; s < stages_.size(); ++s) {
+    std::vector<std::uint64_t> words;
+    for (const auto& [place, digest] : all[s]) {
+      words.push_back(static_cast<std::uint64_t>(place));
+      words.push_back(digest);
+    }
+    record.add_digest(prefix + stages_[s].name, digest_words(words));
+  }
+}
+
+}  // namespace moray::golden

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.hpp"
+#include "golden/record.hpp"
+#include "model/model.hpp"
+#include "model/probe.hpp"
+
+namespace moray::golden {
+
+/// Digests of a step's stages that depend on no layout: of each row, then of the rows of each
+/// sequence (of each expert and sequence; of each lane), then of these in order over all ranks.
+class DigestProbe final : public Probe<float> {
+ public:
+  explicit DigestProbe(const Communicator& ranks) : ranks_(ranks) {}
+
+  void enter(const char* place, std::int64_t index, const BatchLayout& batch) override;
+  void rows(const char* stage, Matrix<const float> values, std::int64_t first,
+            std::int64_t total) override;
+  void choices(const char* stage, Matrix<const std::int32_t> values) override;
+  void expert_rows(const char* stage, const Route<float>& route,
+                   Matrix<const float> values) override;
+  void lanes(Model<float>& model) override;
+  /// Tokens of a sequence of the step.
+  void tokens(std::int64_t g, std::span<const std::int32_t> tokens);
+
+  /// Adds a line for each stage, in the order in which they came. All ranks; rank 0's record.
+  void add_to(Record& record, const std::string& prefix) const;
+
+ private:
+  struct Stage {
+    std::string name;
+    std::map<std::int64_t, std::vector<std::uint64_t>>
+        pieces;  ///< digests of rows by place in order
+  };
+  Stage& stage(const std::string& name);
+  std::int64_t global(std::int64_t sequence) const {
+    return batch_->global()[static_cast<std::size_t>(sequence)];
+  }
+
+  const Communicator& ranks_;
+  const BatchLayout* batch_ = nullptr;
+  std::string place_;
+  std::vector<Stage> stages_;
+  std::map<std::string, std::size_t> index_;
+};
+
+}  // namespace moray::golden
