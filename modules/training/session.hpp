@@ -22,6 +22,8 @@ class TrainingSession {
  public:
   TrainingSession(const TrainRequest& request, const Communicator& ranks);
 
+  /// Opens the run's folder, sets the weights and prints the banner.
+  void start();
   /// Steps until the end of the deck or a reason to stop.
   ExitCode run();
   /// Leaves the reason in STATUS.
@@ -34,17 +36,20 @@ class TrainingSession {
   void start_weights();
   void resume_from(const Checkpoint& checkpoint);
   std::optional<Checkpoint> find_checkpoint();
-  void banner() const;
 
-  // Loop.
+  // Loop (session_loop.cpp).
   void after_step(const StepReport& report, double seconds);
-  void print_step(const StepReport& report, double seconds, double validation) const;
   double validate();
-  void print_sample(std::int64_t step);
   void save(std::int64_t step);
   StopReason agree_to_stop(double seconds);
-  void print_timers();
   void finish(ExitCode code);
+
+  // Output (session_report.cpp).
+  void banner() const;
+  void print_step(const StepReport& report, double seconds, double validation) const;
+  void print_sample(std::int64_t step);
+  void print_timers();
+  void print_end(ExitCode code);
 
   bool root() const { return ranks_.rank() == 0; }
   CheckpointContent checkpoint_content(std::int64_t step) const;

@@ -73,6 +73,13 @@ train --out "$work/straight" --resume auto run.seed=2
 check "a changed fixed key is an error" is $? 2
 check "which names it" grep -q 'run.seed' "$work/log"
 check "and nothing was lost" same other
+train --resume auto
+check "auto needs the run's folder" is $? 2
+train --out "$work/text" "data.sources=[{paths: [$work/none.txt]}]" data.synthetic=
+check "missing data are an error" is $? 3
+train --out "$work/broken" init.from="$work/nowhere"
+check "a missing checkpoint is an error" is $? 3
+check "which STATUS names" grep -q '^failed: .*nowhere' "$work/broken/STATUS"
 train --out "$work/pipe" parallel.expert=2 parallel.expert_lanes=4
 check "layouts that cannot run are refused" is $? 2
 train --out "$work/nan" learning_rate.peak=1e30 learning_rate.final=1e30 optimizer.clip=0 learning_rate.schedule=constant

@@ -1,0 +1,124 @@
+// What a run prints: banner, a line a step, samples, the end.
+#include <algorithm>
+#include <cmath>
+
+#include "core/build_info.hpp"
+#include "core/log.hpp"
+#include "inference/generate.hpp"
+#include "training/run_metrics.hpp"
+#include "training/samples.hpp"
+#include "training/session.hpp"
+
+namespace moray {
+namespace {
+
+/// "1 h 02 min", "3 min 20 s", "12 s".
+std::string duration(double seconds) {
+  const auto s = static_cast<std::int64_t>(std::llround(std::max(seconds, 0.0)));
+  if (s >= 3600) return fmt::format("{} h {:02} min", s / 3600, s / 60 % 60);
+  if (s >= 60) return fmt::format("{} min {:02} s", s / 60, s % 60);
+  return fmt::format("{} s", s);
+}
+
+}  // namespace
+
+void TrainingSession::banner() const {
+  const BuildInfo build = build_info();
+  const Parameters<float>& parameters = trainer_.model().parameters();
+  std::int64_t total = 0;
+  for (const Parameter& p : parameters.list()) total += p.elements();
+  Log& log = Log::global();
+  log.info("moray {} ({}), {}, Kokkos {} {}, {} rank{} x {} thread{}", build.version,
+           build.git_hash, build.compiler, build.kokkos, ExecSpace::name(), ranks_.size(),
+           ranks_.size() == 1 ? "" : "s", HostExecSpace().concurrency(),
+           HostExecSpace().concurrency() == 1 ? "" : "s");
+  log.info("run      {}, deck {}, seed {}, determinism {}", folder_path_, request_.deck_path,
+           deck_.run.seed, deck_.run.determinism);
+  log.info(
+      "model    {} parameters in {} tensors, {} layers of width {}, {} MoE layers of {} experts",
+      total, parameters.list().size(), deck_.model.model.layers, deck_.model.model.width,
+      trainer_.model().trunk_moe_layers(), deck_.model.moe.experts);
+  std::string memory = "memory  ";
+  for (std::size_t i = 0; i < kMemoryNames.size(); ++i) {
+    memory += fmt::format(" {} {:.1f}", kMemoryNames[i],
+                          static_cast<double>(arena_.bytes(static_cast<Memory>(i))) / 1048576);
+  }
+  log.info("{} MiB a rank", memory);
+  for (const TrainingData::Summary& s : data_.summaries()) {
+    log.info("data     {}: {} file{}, {} tokens in {} windows, {} for validation", s.place, s.files,
+             s.files == 1 ? "" : "s", s.tokens, s.windows, s.validation_windows);
+  }
+  log.info("steps    {} of {} sequences x {} positions, micro-batches of {}",
+           trainer_.timeline().total(), deck_.batch.sequences, deck_.batch.length,
+           trainer_.micro());
+}
+
+void TrainingSession::print_step(const StepReport& report, double seconds,
+                                 double validation) const {
+  const std::int64_t total = trainer_.timeline().total();
+  const double tokens = static_cast<double>(report.sequences * deck_.batch.length);
+  std::string line = fmt::format(
+      "step {:>7}/{} | loss {:7.4f} | gnorm {:8.4f} | lr {:.3e} | {:8.1f} ms | {:9.0f} tok/s",
+      report.step, total, report.loss, report.norm.value, report.learning_rate, 1e3 * seconds,
+      tokens / std::max(seconds, 1e-9));
+  for (const double loss : report.mtp) line += fmt::format(" | mtp {:7.4f}", loss);
+  const std::int64_t layers = trainer_.model().trunk_moe_layers();
+  if (layers > 0) line += fmt::format(" | maxvio {:6.3f}", mean_violation(report, layers));
+  if (!std::isnan(validation)) line += fmt::format(" | val {:7.4f}", validation);
+  if (report.skipped) line += " | SKIPPED";
+  line += fmt::format(" | eta {}",
+                      duration(mean_step_seconds_ * static_cast<double>(total - report.step)));
+  Log::global().info("{}", line);
+}
+
+void TrainingSession::print_sample(std::int64_t step) {
+  if (!sampler_) return;
+  std::vector<std::int32_t> tokens = data_.tokenizer().encode(deck_.samples.prompt);
+  if (tokens.empty()) tokens.push_back(data_.tokenizer().special().eos);
+  std::vector<std::int32_t> made;
+  generate(*sampler_, trainer_.pass(),
+           {.temperature = deck_.samples.temperature,
+            .seed = deck_.run.seed + static_cast<std::uint64_t>(step)},
+           deck_.samples.tokens, std::span(&tokens, 1), [&](std::int64_t, std::int32_t token) {
+             made.push_back(token);
+             return true;
+           });
+  Log::global().info("sample at step {}: {}{}", step, deck_.samples.prompt,
+                     data_.tokenizer().decode(made));
+}
+
+/// Where the time went, over all ranks.
+void TrainingSession::print_timers() {
+  const auto& parts = trainer_.timers().parts();
+  std::vector<double> slowest;
+  for (const Timers::Part& part : parts) slowest.push_back(part.seconds);
+  std::vector<double> mean = slowest;
+  ranks_.maximum(std::span(slowest));
+  ranks_.sum_any_order(std::span(mean));
+  for (double& seconds : mean) seconds /= ranks_.size();
+  for (const std::string& line : timer_table(trainer_.timers(), slowest, mean, stop_->elapsed())) {
+    Log::global().info("{}", line);
+  }
+}
+
+/// What was done, where it lies, and how to go on.
+void TrainingSession::print_end(ExitCode code) {
+  print_timers();
+  const std::string checkpoint = folder_path_ + "/checkpoints/" + checkpoint_name(step_);
+  if (code == ExitCode::done) {
+    Log::global().info("done: {} steps in {}; the model is {}", step_, duration(stop_->elapsed()),
+                       checkpoint);
+    Log::global().info(
+        "go on:  ./moray generate {} --prompt \"The \"      more steps:  ./moray train {} --out {} "
+        "--resume auto run.length={}",
+        checkpoint, request_.deck_path, folder_path_, 2 * step_);
+  } else {
+    Log::global().info("go on:  ./moray train {} --out {} --resume auto", request_.deck_path,
+                       folder_path_);
+  }
+  for (const Log::Warning& w : Log::global().warnings()) {
+    if (w.count > 1) Log::global().info("warning, {} times: {}", w.count, w.text);
+  }
+}
+
+}  // namespace moray
