@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 
 #include "core/error.hpp"
@@ -14,7 +15,10 @@ namespace moray::golden {
 static_assert(std::endian::native == std::endian::little);
 
 void Record::add_number(std::string name, double value) {
-  add(std::move(name), fmt::format("{:a}", value));
+  // printf's form: releases of fmt differ in how they write 0.
+  char text[40];
+  std::snprintf(text, sizeof text, "%a", value);
+  add(std::move(name), text);
 }
 
 void Record::add_digest(std::string name, std::uint64_t digest) {
