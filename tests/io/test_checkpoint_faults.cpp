@@ -78,23 +78,24 @@ void check_after_interruption(const std::string& folder) {
 /// What the failing write reports, and which one fails.
 std::atomic<int> failing_call, failing_errno, calls_seen;
 
-bool this_one_fails() {
-  if (++calls_seen != failing_call) return false;
+/// A broken disk fails one call; a full one fails from that call on.
+bool fails(int call) {
+  if (failing_errno == ENOSPC ? call < failing_call : call != failing_call) return false;
   errno = failing_errno;
   return true;
 }
 
 void install_faults() {
   file_calls().pwrite = [](int descriptor, const void* data, std::size_t size, off_t at) {
-    if (!this_one_fails()) return ::pwrite(descriptor, data, size, at);
+    const int call = ++calls_seen;
     // A disk that fills up takes a part first.
-    if (failing_errno == ENOSPC && size > 1) {
-      ++failing_call;
+    if (failing_errno == ENOSPC && call == failing_call && size > 1)
       return ::pwrite(descriptor, data, size / 2, at);
-    }
-    return ssize_t{-1};
+    return fails(call) ? ssize_t{-1} : ::pwrite(descriptor, data, size, at);
   };
-  file_calls().fsync = [](int descriptor) { return this_one_fails() ? -1 : ::fsync(descriptor); };
+  file_calls().fsync = [](int descriptor) {
+    return fails(++calls_seen) ? -1 : ::fsync(descriptor);
+  };
 }
 
 }  // namespace
