@@ -63,6 +63,7 @@ endif()
 function(moray_vendor_source file)
   set(includes ${ARGN})
   list(REMOVE_ITEM includes ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})  # named twice, <cmath> finds no math.h
+  list(TRANSFORM includes PREPEND -isystem)  # their warnings are not ours
   set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/${file} TARGET_DIRECTORY moray_lib PROPERTIES
-    COMPILE_DEFINITIONS "${MORAY_VENDOR_DEFINITIONS}" INCLUDE_DIRECTORIES "${includes}")
+    COMPILE_DEFINITIONS "${MORAY_VENDOR_DEFINITIONS}" COMPILE_OPTIONS "${includes}")
 endfunction()

@@ -3,47 +3,19 @@
 #include <mpi.h>
 
 #include <atomic>
-#include <cstdlib>
-#include <new>
+#include <cmath>
 
 #include "catch.hpp"
 #include "core/arena.hpp"
+#include "counting_new.hpp"
 #include "data/data.hpp"
 #include "training/trainer.hpp"
 
 namespace {
-std::atomic<bool> counting{false};
-std::atomic<long> allocations{0};
 std::atomic<long> kokkos_allocations{0};
 std::atomic<long> launches{0};
 std::atomic<long> fences{0};
-
-void* counted(std::size_t bytes, std::size_t alignment) {
-  if (counting) ++allocations;
-  void* p = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-  if (p == nullptr) throw std::bad_alloc();
-  return p;
-}
 }  // namespace
-
-void* operator new(std::size_t bytes) {
-  return counted(bytes, alignof(std::max_align_t));
-}
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return counted(bytes, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* p) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::align_val_t) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-  std::free(p);
-}
 
 using namespace moray;
 
@@ -71,15 +43,6 @@ Deck small_deck() {
   deck.parallel.expert_lanes = 2;
   deck.length = {100};
   return deck;
-}
-
-template <class Work>
-long count(const Work& work) {
-  counting = true;
-  allocations = 0;
-  work();
-  counting = false;
-  return allocations;
 }
 
 }  // namespace
@@ -115,7 +78,7 @@ TEST_CASE("a warm step allocates nothing", "[trainer]") {
         [](const char*, std::uint32_t, std::uint64_t*) { ++fences; });
 #endif
     // The reports are vectors of losses and loads, and the work of the ranks is one std::function.
-    const long reported = count([] {
+    const long reported = test::count_allocations([] {
       StepReport report;
       report.mtp.push_back(1);
       for (int layer = 0; layer < 3; ++layer) report.loads.emplace_back(4);
@@ -126,14 +89,14 @@ TEST_CASE("a warm step allocates nothing", "[trainer]") {
     const ExecSpace exec;
     const auto launch = [&] { parallel_for(label, exec, 1, KOKKOS_LAMBDA(std::int64_t){}); };
     launch();
-    const long a_launch = count(launch);
+    const long a_launch = test::count_allocations(launch);
     const auto wait = [&] { fence(exec, "moray::test::a fence with nothing to wait for"); };
     wait();
-    const long a_fence = count(wait);
+    const long a_fence = test::count_allocations(wait);
     // What a step takes beyond its launches and fences.
     const auto own = [&](const auto& step) {
       launches = fences = 0;
-      const long all = count(step);
+      const long all = test::count_allocations(step);
       return all - a_launch * launches - a_fence * fences;
     };
     StepReport report;
@@ -149,7 +112,7 @@ TEST_CASE("a warm step allocates nothing", "[trainer]") {
     CHECK(kokkos_allocations == 0);
     CHECK(first == second);
     // The counter counts; a new-expression the compiler may leave out.
-    CHECK(count([] { ::operator delete(::operator new(4)); }) == 1);
+    CHECK(test::count_allocations([] { ::operator delete(::operator new(4)); }) == 1);
     CHECK(first <= reported + 2);  // and the host copy of one layer's biases
   }
   if (initialized == 0) MPI_Finalize();
