@@ -22,6 +22,7 @@ struct Options {
   bool print_deck = false;             ///< train: print the resolved deck and stop
   bool check = false;                  ///< train: check everything and stop
   std::string model;                   ///< a checkpoint, or a run: its newest one
+  std::vector<std::string> paths;      ///< inspect: checkpoints or runs
   std::vector<std::string> files;      ///< evaluate: texts
   std::string prompt;                  ///< generate
   std::string prompt_file;             ///< generate: a file, - for standard input
@@ -32,6 +33,9 @@ struct Options {
   std::int64_t seed = 0;               ///< generate
   bool greedy = false;                 ///< generate: temperature 0
   bool all = false;                    ///< inspect: the optimizer's tensors too
+  bool diff = false;                   ///< inspect: compare two checkpoints
+  std::int64_t window = 100;           ///< inspect: the last so many steps, for the balance
+  double dead = 0.01;  ///< inspect: below this part of the mean load an expert is dead
   bool json = false;
   bool csv = false;      ///< bench
   double seconds = 0.2;  ///< bench: for each contestant of each row

@@ -46,6 +46,34 @@ grep -q '"step": 4' json || fail "no step: $(cat json)"
 grep -q "optimizer/m/" json || fail "no optimizer"
 grep -q '"max_violation"' json || fail "no loads"
 
+grep -q "experts in 4 logged steps, 1 to 4; dead: below 0.01" text || fail "no balance: $(cat text)"
+grep -q "0 of 4 dead" text || fail "no dead experts counted: $(cat text)"
+"$moray" inspect run --dead 1 | grep -q "[123] of 4 dead" || fail "no expert is below the mean"
+"$moray" inspect run --window 2 | grep -q "2 logged steps, 3 to 4" || fail "no window"
+
+# Two runs of one deck are equal, another seed's is not, and damage is refused.
+"$moray" train "$deck" --out again run.length=4 >log 2>&1 || fail "train: $(cat log)"
+"$moray" train "$deck" --out other run.length=4 run.seed=2 >log 2>&1 || fail "train: $(cat log)"
+"$moray" inspect run again --diff --all >diff || fail "equal checkpoints differ: $(cat diff)"
+grep -q "139 with equal bits, 0 not" diff || fail "not all tensors compared: $(tail -n 1 diff)"
+code=0; "$moray" inspect --diff run other --json >diff || code=$?
+[ $code = 5 ] || fail "checkpoints of two seeds: code $code"
+grep -q '"equal": false' diff || fail "no difference found"
+cp -r other damaged
+file=$(echo damaged/checkpoints/*/checkpoint.h5)
+printf 'x' | dd of="$file" bs=1 seek=$(($(wc -c <"$file") - 3)) conv=notrunc 2>/dev/null
+refused 3 inspect --diff run damaged --all
+refused 3 inspect damaged --all
+refused 2 inspect --diff run
+refused 2 inspect run again
+refused 2 inspect run --window 0
+refused 2 inspect run --dead 2
+# A run that has not saved yet has rows only.
+rm -r again/checkpoints/*
+"$moray" inspect again >text || fail "a run without checkpoints is refused"
+grep -q "^checkpoint" text && fail "a checkpoint from nowhere"
+refused 3 inspect --diff again run
+
 refused 3 evaluate run nowhere
 refused 2 evaluate run
 refused 3 inspect "$work/nowhere"
