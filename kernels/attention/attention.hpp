@@ -34,7 +34,8 @@ void attention_forward(const ExecSpace& exec, const AttentionShape& shape, Matri
 /// delta_i = rowred(u_i o_i); dS_ij = e_ij (chain(u_i v_j) - delta_i);
 /// dq_i = scale chain_j(dS_ij k_j) (still rotated); dK_j = chain_i(dS_ij q_i).
 /// Outputs: dq (T, H (nope + rope)), dkv (T, H (nope + value)), dk_pe (T, rope): the heads' rotary
-/// parts added in head order, ((d_0 + d_1) + d_2) ..., still rotated.
+/// parts added in head order, ((d_0 + d_1) + d_2) ..., still rotated. Leaves delta (T, H) at the
+/// beginning of the workspace.
 template <class Real>
 void attention_backward(const ExecSpace& exec, const AttentionShape& shape, Real scale,
                         Matrix<const Real> dout, Matrix<const Real> o, Matrix<const Real> q,

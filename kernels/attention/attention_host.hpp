@@ -42,6 +42,8 @@ struct AttentionGradient {
   long dkv_stride;
   float* dk_pe;  // (S, rope): this head's part
   long dk_pe_stride;
+  float* delta;  // (S), elements delta_stride apart
+  long delta_stride;
 };
 
 /// One instruction set's attention. Scratch is aligned to 64 bytes; attention_host_sizes.hpp says

@@ -37,7 +37,6 @@ struct QueryBlock {
   long begin;
   long end;
   float* u;                   // (rows, value), u_i = r_i do_i
-  float* delta;               // (rows)
   Operand nope, rope, value;  // (rows, nope), (rows, rope), (rows, value) of q and u
 };
 
@@ -45,14 +44,14 @@ QueryBlock query_block(const AttentionHead& head, const AttentionGradient& g, lo
                        float* place) {
   const long end = min(head.rows, begin + kBackwardRows);
   const long rows = end - begin;
-  QueryBlock block = {begin, end, place, place + kBackwardRows * head.value, {}, {}, {}};
-  place = block.delta + kBackwardRows;
+  QueryBlock block = {begin, end, place, {}, {}, {}};
+  place += kBackwardRows * head.value;
   for (long i = begin; i < end; ++i) {
     const Float r = Float::broadcast(1.0f / g.l[i * g.l_stride]);
     const float* dout = g.dout + i * g.dout_stride;
     const float* o = g.o + i * g.o_stride;
     float* u = block.u + (i - begin) * head.value;
-    block.delta[i - begin] =
+    g.delta[i * g.delta_stride] =
         row_reduction<Float>(head.value, [=](std::int64_t d, int count, Float chain) {
           const Float product = r * Float::load(dout + d, count);
           product.store(u + d, count);
@@ -108,7 +107,7 @@ void add_tile(const AttentionHead& head, const AttentionGradient& g, const Query
   for (long i = begin; i < end; ++i) {
     // Register tiles reach beyond the diagonal by less than their rows.
     const long n = max(0, min(keys, i + 1 - first));
-    gradient_row(g.m[i * g.m_stride], queries.delta[i - begin], n,
+    gradient_row(g.m[i * g.m_stride], g.delta[i * g.delta_stride], n,
                  min(keys, n + host_gemm.tile_rows), s + (i - begin) * stride,
                  du + (i - begin) * stride);
   }

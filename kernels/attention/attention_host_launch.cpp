@@ -31,9 +31,9 @@ Parts forward_parts(const ExecSpace& exec, const AttentionShape& shape) {
   return {(shape.rows + rows - 1) / rows, rows};
 }
 
-/// Floats before the workers' pieces: the heads' parts of dk_pe (T, H rope).
+/// Floats before the workers' pieces: delta (T, H) and the heads' parts of dk_pe (T, H rope).
 std::int64_t shared_floats(const AttentionShape& shape) {
-  return round_up(shape.sequences * shape.rows * shape.heads * shape.rope, 16);
+  return round_up(shape.sequences * shape.rows * shape.heads * (1 + shape.rope), 16);
 }
 std::int64_t worker_floats(const AttentionShape& shape) {
   return std::max(forward_scratch(shape.rows, shape.nope, shape.rope, shape.value),
@@ -122,8 +122,11 @@ void attention_host_backward(const ExecSpace& exec, const HostAttention& host,
                              Vector<std::byte> workspace, Matrix<float> dq, Matrix<float> dkv,
                              Matrix<float> dk_pe) {
   static const std::string label = "moray::attention::host_backward";
-  const Matrix<float> heads_dk_pe = matrix(reinterpret_cast<float*>(workspace.data),
-                                           shape.sequences * shape.rows, shape.heads * shape.rope);
+  const std::int64_t tokens = shape.sequences * shape.rows;
+  float* memory = reinterpret_cast<float*>(workspace.data);
+  const Matrix<float> delta = matrix(memory, tokens, shape.heads);
+  const Matrix<float> heads_dk_pe =
+      matrix(memory + tokens * shape.heads, tokens, shape.heads * shape.rope);
   const auto backward = host.backward;
   const std::int64_t items = shape.sequences * shape.heads;
   for_workers(label, exec, shape, workspace, items, [=](std::int64_t item, float* scratch) {
@@ -145,6 +148,8 @@ void attention_host_backward(const ExecSpace& exec, const HostAttention& host,
     g.dkv_stride = dkv.stride;
     g.dk_pe = heads_dk_pe.row(place.first) + place.head * shape.rope;
     g.dk_pe_stride = heads_dk_pe.stride;
+    g.delta = delta.row(place.first) + place.head;
+    g.delta_stride = delta.stride;
     backward(head_of(shape, place, q, kv, k_pe), g, scratch);
   });
   portable::add_heads<float>(exec, shape.heads, heads_dk_pe, dk_pe);

@@ -39,7 +39,7 @@ MORAY_FUNCTION long backward_key_floats(long keys, long nope, long rope, long va
          operand_floats(rope, keys);
 }
 MORAY_FUNCTION long query_floats(long nope, long rope, long value) {
-  return kBackwardRows * (value + 1) + operand_floats(nope, kBackwardRows) +
+  return kBackwardRows * value + operand_floats(nope, kBackwardRows) +
          operand_floats(rope, kBackwardRows) + operand_floats(value, kBackwardRows);
 }
 

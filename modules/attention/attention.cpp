@@ -142,6 +142,8 @@ void Mla<Real>::backward_input(Pass<Real>& pass, const RowLayout& rows,
   attention_backward<Real>(pass.exec, shape(rows), scale_, d_o_, slot.o, slot.q, slot.kv, k_pe,
                            slot.m, slot.l, workspace_, deferred.dq, deferred.dkv,
                            rotary_part(deferred.ddown));
+  observe(pass, "delta",
+          matrix(reinterpret_cast<const Real*>(workspace_.data), dout.rows, config_.heads));
   observe(pass, "dkv", deferred.dkv);
   observe(pass, "dk_pe", rotary_part(deferred.ddown));
   const std::int64_t head = config_.nope_width + config_.rope_width;

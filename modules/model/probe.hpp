@@ -4,6 +4,7 @@
 
 #include "core/matrix.hpp"
 #include "model/batch_layout.hpp"
+#include "model/parameters.hpp"
 
 namespace moray {
 
@@ -33,6 +34,16 @@ class Probe {
                            Matrix<const Real> values) = 0;
   /// Gradients of a step, each lane of this rank, before they are folded.
   virtual void lanes(Model<Real>& model) = 0;
+  /// Where a fold of lanes is: `lanes` are left, these are elements [first, first + size) of lane
+  /// `lane` of a region's gradients or, with `use` above 0, of that use of the embedding.
+  struct Fold {
+    Region region;
+    std::int64_t use;
+    std::int64_t lanes;
+    std::int64_t lane;
+    std::int64_t first;
+  };
+  virtual void folded(const Fold& fold, Vector<const Real> values) = 0;
 };
 
 }  // namespace moray

@@ -40,14 +40,20 @@ void LaneReducer::set_buffer(Vector<float> received) {
   ranges_.reserve(64);
 }
 
-void LaneReducer::fold_locally(const ExecSpace& exec, Matrix<float> lanes) const {
+void LaneReducer::fold_locally(const ExecSpace& exec, Matrix<float> lanes,
+                               const Observer& observer) const {
+  const std::int64_t ranks = ranks_.size();
   for (std::int64_t half = lanes.rows / 2; half >= 1; half /= 2) {
     const Matrix<float> low = lanes.row_range(0, half);
     add<float>(exec, low, lanes.row_range(half, half), low);
+    for (std::int64_t lane = 0; observer && lane < half; ++lane) {
+      observer(half * ranks, lane * ranks + ranks_.rank(), 0, {low.row(lane), low.cols});
+    }
   }
 }
 
-void LaneReducer::reduce_scatter(const ExecSpace& exec, Vector<float> sum) {
+void LaneReducer::reduce_scatter(const ExecSpace& exec, Vector<float> sum,
+                                 const Observer& observer) {
   ranges_.clear();
   Range mine{0, sum.size};
   for (int distance = ranks_.size() / 2; distance >= 1; distance /= 2) {
@@ -62,6 +68,10 @@ void LaneReducer::reduce_scatter(const ExecSpace& exec, Vector<float> sum) {
     add<float>(exec, own, as_row(in), own);
     fence(exec, "moray::reduce: sum before the next exchange");
     mine = keep;
+    if (observer) {
+      observer(distance, ranks_.rank() & (distance - 1), mine.begin,
+               sum.slice(mine.begin, mine.end - mine.begin));
+    }
   }
 }
 
@@ -78,14 +88,15 @@ void LaneReducer::all_gather(const ExecSpace&, Vector<float> sum) {
   }
 }
 
-void LaneReducer::reduce(const ExecSpace& exec, Matrix<float> lanes, bool exact) {
+void LaneReducer::reduce(const ExecSpace& exec, Matrix<float> lanes, bool exact,
+                         const Observer& observer) {
   if (lanes.rows == 0 || lanes.cols == 0) return;
-  fold_locally(exec, lanes);
+  fold_locally(exec, lanes, observer);
   if (ranks_.size() == 1) return;
   fence(exec, "moray::reduce: local folds before the exchange");
   const Vector<float> sum{lanes.data, lanes.cols};
   if (std::has_single_bit(static_cast<unsigned>(ranks_.size()))) {
-    reduce_scatter(exec, sum);
+    reduce_scatter(exec, sum, observer);
     all_gather(exec, sum);
   } else {
     MORAY_REQUIRE(!exact && kHostBackend);

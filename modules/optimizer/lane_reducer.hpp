@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "comm/communicator.hpp"
@@ -20,17 +21,22 @@ class LaneReducer {
   static Vector<float> make_buffer(Arena& arena, std::int64_t ranks, std::int64_t largest);
   void set_buffer(Vector<float> received);
 
+  /// Is shown each level: elements [first, first + size) of lane `lane` when `lanes` are left.
+  using Observer = std::function<void(std::int64_t lanes, std::int64_t lane, std::int64_t first,
+                                      Vector<const float> values)>;
+
   /// lanes (local lanes, n): row 0 becomes the sum over all lanes of all ranks. The number of ranks
   /// is a power of two; with `exact` false any number goes, in an order that MPI chooses.
-  void reduce(const ExecSpace& exec, Matrix<float> lanes, bool exact);
+  void reduce(const ExecSpace& exec, Matrix<float> lanes, bool exact,
+              const Observer& observer = {});
 
  private:
   struct Range {
     std::int64_t begin;
     std::int64_t end;
   };
-  void fold_locally(const ExecSpace& exec, Matrix<float> lanes) const;
-  void reduce_scatter(const ExecSpace& exec, Vector<float> sum);
+  void fold_locally(const ExecSpace& exec, Matrix<float> lanes, const Observer& observer) const;
+  void reduce_scatter(const ExecSpace& exec, Vector<float> sum, const Observer& observer);
   void all_gather(const ExecSpace& exec, Vector<float> sum);
 
   const Communicator& ranks_;

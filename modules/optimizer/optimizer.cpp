@@ -82,15 +82,15 @@ Optimizer::Norm Optimizer::norm(const ExecSpace& exec, const Parameters<float>& 
       }
     }
   }
-  norm.value = std::sqrt(total.value()) / static_cast<double>(tokens);
+  norm.sum_of_squares = total.value();
+  norm.value = std::sqrt(norm.sum_of_squares) / static_cast<double>(tokens);
   const double clipped =
       config_.clip > 0 && norm.value > config_.clip ? config_.clip / norm.value : 1.0;
   norm.k = static_cast<float>(clipped / static_cast<double>(tokens));
   return norm;
 }
 
-void Optimizer::update(const ExecSpace& exec, const Parameters<float>& parameters, const Norm& norm,
-                       std::int64_t step, double learning_rate) {
+AdamwStep Optimizer::factors(const Norm& norm, std::int64_t step, double learning_rate) const {
   AdamwStep scalars;
   scalars.k = norm.k;
   scalars.beta1 = static_cast<float>(config_.beta1);
@@ -102,7 +102,14 @@ void Optimizer::update(const ExecSpace& exec, const Parameters<float>& parameter
   scalars.correction2 = static_cast<float>(1 / (1 - power(config_.beta2, t)));
   scalars.learning_rate = static_cast<float>(learning_rate);
   scalars.eps = static_cast<float>(config_.eps);
-  const float decay = static_cast<float>(1 - learning_rate * config_.weight_decay);
+  scalars.decay = static_cast<float>(1 - learning_rate * config_.weight_decay);
+  return scalars;
+}
+
+void Optimizer::update(const ExecSpace& exec, const Parameters<float>& parameters, const Norm& norm,
+                       std::int64_t step, double learning_rate) {
+  AdamwStep scalars = factors(norm, step, learning_rate);
+  const float decay = scalars.decay;
   std::size_t tensor = 0;
   for (const Parameter& p : parameters.list()) {
     scalars.decay = decays_[tensor++] ? decay : 1.0f;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ class Optimizer {
   void allocate(Arena& arena, const Parameters<float>& parameters);
 
   struct Norm {
+    double sum_of_squares = 0;
     double value = 0;  ///< sqrt(sum of squares) / tokens
     float k = 0;       ///< the factor that each gradient is multiplied with
     bool finite = true;
@@ -28,7 +30,12 @@ class Optimizer {
   /// Of the summed gradients in lane 0. Copies block sums to the host, so it waits for `exec`.
   Norm norm(const ExecSpace& exec, const Parameters<float>& parameters, std::int64_t tokens);
 
-  /// Update number `step` (1 is the first) of every tensor.
+  /// Of the last norm: each block's sum of squares, tensors in their order.
+  std::span<const double> block_sums() const { return host_sums_; }
+
+  /// The factors of update number `step` (1 is the first); decay is that of tensors that decay.
+  AdamwStep factors(const Norm& norm, std::int64_t step, double learning_rate) const;
+  /// Update number `step` of every tensor.
   void update(const ExecSpace& exec, const Parameters<float>& parameters, const Norm& norm,
               std::int64_t step, double learning_rate);
 

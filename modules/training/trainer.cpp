@@ -175,6 +175,15 @@ void Trainer::collect_losses(const StepReport& report) {
   }
 }
 
+/// Shows the probe, if there is one, the levels of a fold.
+LaneReducer::Observer Trainer::fold_observer(Region region, std::int64_t use) {
+  if (pass_.probe == nullptr) return {};
+  return [=, probe = pass_.probe](std::int64_t lanes, std::int64_t lane, std::int64_t first,
+                                  Vector<const float> values) {
+    probe->folded({region, use, lanes, lane, first}, values);
+  };
+}
+
 /// Gradients, losses and loads of all ranks.
 void Trainer::reduce(StepReport& report) {
   const Timers::Scope time(timers_, part_.reduce);
@@ -182,11 +191,12 @@ void Trainer::reduce(StepReport& report) {
   Parameters<float>& parameters = model_.parameters();
   if (pass_.probe != nullptr) pass_.probe->lanes(model_);
   for (const Region region : {Region::dense, Region::expert}) {
-    reducer_.reduce(pass_.exec, parameters.gradients(region), exact);
+    reducer_.reduce(pass_.exec, parameters.gradients(region), exact, fold_observer(region, 0));
   }
   const Matrix<float> embedding = parameters.gradient(model_.embedding(), 0);
+  std::int64_t uses = 0;
   for (const Matrix<float>& use : model_.embedding_uses()) {
-    reducer_.reduce(pass_.exec, use, exact);
+    reducer_.reduce(pass_.exec, use, exact, fold_observer(Region::dense, ++uses));
     add<float>(pass_.exec, embedding, matrix(use.data, embedding.rows, embedding.cols), embedding);
   }
   const auto tokens = static_cast<double>(tokens_of(report));

@@ -77,6 +77,7 @@ class Trainer {
   void run_micro_batch(const StepReport& report, std::uint64_t first, const Sample& sample,
                        const Model<float>::Options& options);
   void collect_losses(const StepReport& report);
+  LaneReducer::Observer fold_observer(Region region, std::int64_t use);
   void reduce(StepReport& report);
   void update(StepReport& report);
   void update_biases(const StepReport& report);

@@ -1,5 +1,8 @@
 #include "golden/digest_probe.hpp"
 
+#include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstdlib>
 #include <sstream>
 
@@ -9,8 +12,10 @@
 namespace moray::golden {
 namespace {
 
-/// Experts come before sequences in the order of pieces.
+/// Experts come before lanes in the order of pieces.
 constexpr std::int64_t kSequences = std::int64_t{1} << 32;
+/// The place of a stage's sum in what ranks send.
+constexpr std::int64_t kSum = -1;
 
 template <class T>
 std::vector<T> to_host(const T* device, std::int64_t count) {
@@ -22,6 +27,13 @@ std::vector<T> to_host(const T* device, std::int64_t count) {
 std::uint64_t row_digest(const Matrix<const float>& values, std::int64_t row) {
   std::vector<float> host = to_host(values.row(row), values.cols);
   return digest_floats(host);
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
+std::uint64_t mix(std::uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+  return x ^ (x >> 31);
 }
 
 std::uint64_t integer_digest(const std::vector<std::int32_t>& values) {
@@ -37,7 +49,7 @@ void DigestProbe::enter(const char* place, std::int64_t index, const BatchLayout
 
 DigestProbe::Stage& DigestProbe::stage(const std::string& name) {
   const auto [found, is_new] = index_.emplace(name, stages_.size());
-  if (is_new) stages_.push_back({name, {}});
+  if (is_new) stages_.push_back({name, 0, {}});
   return stages_[found->second];
 }
 
@@ -66,12 +78,12 @@ void DigestProbe::expert_rows(const char* stage_name, const Route<float>& route,
   const std::vector<std::int32_t> source = to_host(route.source().data, route.source().size);
   const std::int64_t tokens = route.row_of().rows;
   const std::int64_t of_sequence = tokens / batch_->sequences();
-  auto& pieces = stage(place_ + stage_name).pieces;
   for (std::int64_t expert = 0; expert < route.experts(); ++expert) {
+    auto& pieces = stage(fmt::format("{}{}/expert{}", place_, stage_name, expert)).pieces;
     const auto range = route.expert_rows(expert);
     for (std::int64_t row = range.begin; row < range.begin + range.rows; ++row) {
       const std::int64_t g = global(source[static_cast<std::size_t>(row)] / of_sequence);
-      pieces[expert * kSequences + g].push_back(row_digest(values, row));
+      pieces[g].push_back(row_digest(values, row));
     }
   }
 }
@@ -79,6 +91,7 @@ void DigestProbe::expert_rows(const char* stage_name, const Route<float>& route,
 void DigestProbe::lanes(Model<float>& model) {
   Kokkos::fence();
   const Parameters<float>& parameters = model.parameters();
+  parameters_ = &parameters;
   const std::int64_t ranks = ranks_.size();
   // Rank J holds the lanes equal to J mod R. Experts of a layer are one stage, in their order.
   std::map<std::string, std::int64_t> parts;
@@ -101,6 +114,40 @@ void DigestProbe::lanes(Model<float>& model) {
   }
 }
 
+/// Adds a mix of place and bits for each element: a sum has no order, so ranks may hold any parts.
+void DigestProbe::add_elements(const std::string& name, std::uint64_t tensor, std::int64_t lane,
+                               std::int64_t first, Vector<const float> values) {
+  const std::vector<float> host = to_host(values.data, values.size);
+  std::uint64_t& sum = stage(name).sum;
+  const std::uint64_t place = mix(mix(tensor) + static_cast<std::uint64_t>(lane));
+  for (std::size_t i = 0; i < host.size(); ++i) {
+    const std::uint32_t bits =
+        std::isnan(host[i]) ? 0x7fc00000 : std::bit_cast<std::uint32_t>(host[i]);
+    sum += mix(mix(place + static_cast<std::uint64_t>(first) + i) + bits);
+  }
+}
+
+void DigestProbe::folded(const Fold& fold, Vector<const float> values) {
+  if (fold.lanes == 1) return;  // the sum, recorded as G
+  Kokkos::fence();
+  const std::string level = fmt::format("folds/{}/", fold.lanes);
+  if (fold.use > 0) {
+    const std::string name = fmt::format("{}embedding.use{}", level, fold.use);
+    return add_elements(name, 0, fold.lane, fold.first, values);
+  }
+  std::map<std::string, std::uint64_t> parts;
+  for (const Parameter& p : parameters_->list()) {
+    if (p.region != fold.region) continue;
+    const std::string name = dataset_name(p.name);
+    const std::uint64_t part = parts[name]++;
+    const std::int64_t begin = std::max(p.offset, fold.first);
+    const std::int64_t end = std::min(p.offset + p.elements(), fold.first + values.size);
+    add_elements(
+        level + name, part, fold.lane, begin - p.offset,
+        begin < end ? values.slice(begin - fold.first, end - begin) : Vector<const float>());
+  }
+}
+
 void DigestProbe::tokens(std::int64_t g, std::span<const std::int32_t> tokens) {
   stage("tokens").pieces[g] = {integer_digest({tokens.begin(), tokens.end()})};
 }
@@ -109,6 +156,7 @@ void DigestProbe::add_to(Record& record, const std::string& prefix) const {
   // "number-of-the-stage place digest" for each piece of this rank.
   std::string mine;
   for (std::size_t s = 0; s < stages_.size(); ++s) {
+    if (stages_[s].sum != 0) mine += fmt::format("{} {} {:x}\n", s, kSum, stages_[s].sum);
     for (const auto& [place, rows] : stages_[s].pieces)
       mine += fmt::format("{} {} {:x}\n", s, place, digest_words(rows));
   }
@@ -118,7 +166,10 @@ void DigestProbe::add_to(Record& record, const std::string& prefix) const {
     std::size_t s = 0;
     std::int64_t place = 0;
     std::uint64_t digest = 0;
-    while (in >> std::dec >> s >> place >> std::hex >> digest) all.at(s)[place] = digest;
+    while (in >> std::dec >> s >> place >> std::hex >> digest) {
+      std::uint64_t& known = all.at(s)[place];
+      known = place == kSum ? known + digest : digest;
+    }
   }
   for (std::size_t s = 0; s < stages_.size(); ++s) {
     std::vector<std::uint64_t> words;

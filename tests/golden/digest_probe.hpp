@@ -25,6 +25,7 @@ class DigestProbe final : public Probe<float> {
   void expert_rows(const char* stage, const Route<float>& route,
                    Matrix<const float> values) override;
   void lanes(Model<float>& model) override;
+  void folded(const Fold& fold, Vector<const float> values) override;
   /// Tokens of a sequence of the step.
   void tokens(std::int64_t g, std::span<const std::int32_t> tokens);
 
@@ -34,15 +35,19 @@ class DigestProbe final : public Probe<float> {
  private:
   struct Stage {
     std::string name;
+    std::uint64_t sum = 0;  ///< of mixed elements, for what ranks hold in pieces
     std::map<std::int64_t, std::vector<std::uint64_t>>
         pieces;  ///< digests of rows by place in order
   };
   Stage& stage(const std::string& name);
+  void add_elements(const std::string& name, std::uint64_t tensor, std::int64_t lane,
+                    std::int64_t first, Vector<const float> values);
   std::int64_t global(std::int64_t sequence) const {
     return batch_->global()[static_cast<std::size_t>(sequence)];
   }
 
   const Communicator& ranks_;
+  const Parameters<float>* parameters_ = nullptr;  ///< once there are lanes
   const BatchLayout* batch_ = nullptr;
   std::string place_;
   std::vector<Stage> stages_;

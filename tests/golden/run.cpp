@@ -6,6 +6,7 @@
 #include "core/error.hpp"
 #include "data/data.hpp"
 #include "golden/digest_probe.hpp"
+#include "kernels/random/random.hpp"
 #include "training/state.hpp"
 #include "training/trainer.hpp"
 
@@ -41,6 +42,33 @@ class Tensors {
  private:
   const Parameters<float>& parameters_;
 };
+
+/// Raw random words of a tensor's first 64 indices.
+void add_random_words(Record& record, const Deck& deck, const Parameters<float>& parameters) {
+  std::vector<std::uint64_t> words;
+  for (const Parameter& p : parameters.list()) {
+    if (p.is_vector) continue;
+    for (std::uint64_t index = 0; index < 64; ++index) {
+      for (const std::uint32_t word : random_words(random_key(p.name, deck.run.seed), index).word)
+        words.push_back(word);
+    }
+  }
+  record.add_digest("step0/random_words", digest_words(words));
+}
+
+/// What the update of step 1 is made of, beyond the report.
+void add_update(Record& record, const std::string& step, const Trainer& trainer,
+                const StepReport& report) {
+  std::vector<std::uint64_t> sums;
+  for (const double sum : trainer.optimizer().block_sums())
+    sums.push_back(std::bit_cast<std::uint64_t>(sum));
+  record.add_digest(step + "block_sums", digest_words(sums));
+  record.add_number(step + "sum_of_squares", report.norm.sum_of_squares);
+  const AdamwStep factors =
+      trainer.optimizer().factors(report.norm, report.step, report.learning_rate);
+  record.add_number(step + "a1", static_cast<double>(factors.correction1));
+  record.add_number(step + "a2", static_cast<double>(factors.correction2));
+}
 
 void add_report(Record& record, const std::string& step, const StepReport& report) {
   record.add_number(step + "loss", report.loss);
@@ -141,6 +169,7 @@ Record run(const Deck& deck, const Communicator& ranks) {
 
   Record record;
   add_constants(record, deck);
+  add_random_words(record, deck, trainer.model().parameters());
   add_state(record, "step0/", trainer);
   DigestProbe probe(ranks);
   for (std::int64_t step = 0; step < trainer.timeline().total(); ++step) {
@@ -154,6 +183,7 @@ Record run(const Deck& deck, const Communicator& ranks) {
     if (step == 0) {
       probe.add_to(record, name);
       add_gradients(record, name, trainer);
+      add_update(record, name, trainer, report);
     }
     add_report(record, name, report);
     if (step == 0) add_moments(record, name, trainer);
