@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "pipeline/pipeline.hpp"
+
+namespace moray {
+
+/// What a schedule does, independent of its checker: values are 64-bit tokens, a stage is a hash of
+/// its number and what it reads, ranks send tokens through queues that know neither micro-batch nor
+/// chunk but only order, and a gradient is a hash chain over what was added to it. A schedule is right
+/// when it ends with every gradient, input gradient and loss of a serial run, all queues and stores
+/// empty, and never more activations than its slots.
+struct Interpretation {
+  bool right = false;
+  std::string why;             ///< what went wrong first
+  std::vector<int> most_held;  ///< activations of each rank
+};
+Interpretation interpret(const PipelineSchedule& schedule);
+
+}  // namespace moray

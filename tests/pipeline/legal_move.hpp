@@ -1,0 +1,12 @@
+#pragma once
+
+#include "pipeline/pipeline.hpp"
+
+namespace moray {
+
+/// Whether ops `i` and `i + 1` of a rank may change places: the second does not depend on the first, be
+/// it by data (also over other ranks), by the order of messages of one channel or by the order of sums
+/// in a gradient; and no rank needs more slots.
+bool may_swap(const PipelineSchedule& schedule, int rank, int i);
+
+}  // namespace moray
