@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
@@ -12,6 +10,7 @@
 #include "data/tokenizer.hpp"
 #include "runtime.hpp"
 #include "stored_model.hpp"
+#include "texts.hpp"
 
 namespace moray {
 namespace {
@@ -26,10 +25,8 @@ struct Score {
   double bits_per_byte() const { return nats / std::log(2.0) / static_cast<double>(bytes); }
 };
 
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file) fail(ExitCode::io, "{}: cannot be read", path);
+std::string read_text(const std::string& path) {
+  std::string text = read_bytes(path);
   if (text.empty()) fail(ExitCode::io, "{}: is empty", path);
   return text;
 }
@@ -37,8 +34,7 @@ std::string read_file(const std::string& path) {
 /// One window after the other, none overlapping: every token is predicted once, the first of a file
 /// from the end of a document before it, the first of a later window from the token before alone.
 Score score(Model<float>& model, Pass<float>& pass, const Tokenizer& tokenizer,
-            const std::string& path) {
-  const std::string text = read_file(path);
+            const std::string& path, const std::string& text) {
   std::vector<std::int32_t> tokens = {tokenizer.special().eos};
   tokenizer.encode(text, tokens);
   const auto last = static_cast<std::int64_t>(tokens.size()) - 1;
@@ -91,7 +87,8 @@ void print_json(const std::string& checkpoint, const std::vector<Score>& scores)
 int evaluate(const Options& options) {
   const StoredModel stored(options.model);
   const Deck& deck = stored.deck();
-  for (const std::string& file : options.files) read_file(file);  // errors before the work
+  std::vector<std::string> texts;  // all of them first: errors before the work
+  for (const std::string& file : options.files) texts.push_back(read_text(file));
   const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(deck.data.tokenizer);
   const KokkosSession kokkos(options);
   select_kernels(deck);
@@ -111,8 +108,8 @@ int evaluate(const Options& options) {
   Pass<float> pass;
   std::vector<Score> scores;
   Score all{.file = "all"};
-  for (const std::string& file : options.files) {
-    scores.push_back(score(model, pass, *tokenizer, file));
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    scores.push_back(score(model, pass, *tokenizer, options.files[i], texts[i]));
     all.bytes += scores.back().bytes;
     all.tokens += scores.back().tokens;
     all.nats += scores.back().nats;

@@ -38,6 +38,7 @@ std::unique_ptr<CLI::App> make_parser(const std::vector<Command>& table) {
             }
           },
           row.target);
+      if (row.name[0] == '-') option->allow_extra_args(false);
       if (row.required) option->required();
     }
   }

@@ -24,8 +24,10 @@ struct Options {
   std::string model;                   ///< a checkpoint, or a run: its newest one
   std::vector<std::string> paths;      ///< inspect: checkpoints or runs
   std::vector<std::string> files;      ///< evaluate: texts
-  std::string prompt;                  ///< generate
+  std::vector<std::string> prompts;    ///< generate
+  std::string prompts_file;            ///< generate: a prompt a line, - for standard input
   std::string prompt_file;             ///< generate: a file, - for standard input
+  std::int64_t batch = 16;             ///< generate: prompts decoded side by side
   std::int64_t tokens = 200;           ///< generate: most tokens to make
   double temperature = 0.8;            ///< generate
   std::int64_t top_k = 0;              ///< generate; 0: all
@@ -44,7 +46,8 @@ struct Options {
   std::vector<std::string> kokkos_arguments;
 };
 
-/// What an option or a positional argument fills.
+/// What an option or a positional argument fills. A list that belongs to an option takes one value
+/// each time that the option is given.
 using OptionTarget =
     std::variant<bool*, std::string*, std::int64_t*, double*, std::vector<std::string>*>;
 

@@ -30,7 +30,22 @@ cmp g1 g2 || fail "greedy text depends on the seed"
 # A prompt longer than the context: said, and its end is read.
 head -c 3000 /dev/zero | tr '\0' 'x' >long
 "$moray" generate run --prompt-file long --tokens 2 >/dev/null 2>err
-grep -q "only the prompt's end is read" err || fail "a long prompt is cut silently"
+grep -q "prompt 1 of 1 has 3000 tokens, the context 32: only its end is read" err || fail "a long prompt is cut silently"
+
+# Several prompts: each has the text that it has alone, whatever the batch.
+printf 'The \nA model of\nzz' >prompts
+"$moray" generate run --prompts prompts --tokens 40 --seed 5 --json >batch 2>/dev/null
+"$moray" generate run --prompts prompts --tokens 40 --seed 5 --json --batch 2 >pairs 2>/dev/null
+"$moray" generate run --prompt "The " --prompt "A model of" --prompt zz --tokens 40 --seed 5 --json --batch 1 >single
+sed -n '/"results"/,/"seconds"/{/"seconds"/!p}' batch >texts
+for other in pairs single; do
+  sed -n '/"results"/,/"seconds"/{/"seconds"/!p}' $other | cmp - texts || fail "a text depends on those beside it"
+done
+"$moray" generate run --prompts - --tokens 40 --seed 5 <prompts >several 2>speed
+grep -q "^=== prompt 3 of 3$" several || fail "no third prompt: $(cat several)"
+grep -q "16 + 8 = 24 elements a token and layer; 2 layers, 3 sequences of 32 positions: 18.0 KiB" speed ||
+  fail "the cache is not as described: $(cat speed)"
+grep -q "^3 prompts: 16 tokens read, 120 made in .* tokens/s" speed || fail "wrong counts: $(cat speed)"
 
 # Every byte of a text is predicted once; an untrained model of 260 tokens knows little.
 "$moray" evaluate run "$deck" long --json >scores
@@ -80,6 +95,14 @@ refused 3 inspect "$work/nowhere"
 refused 3 generate "$work/nowhere" --prompt a
 refused 3 generate "$work" --prompt a
 refused 2 generate run
+refused 2 generate run --prompt ""
+refused 2 generate run --prompt a --prompt-file prompts
+refused 2 generate run --prompt a --prompts prompts
+refused 2 generate run --prompt a --batch 0
+printf 'a\n\nb\n' >gap
+refused 2 generate run --prompts gap
+refused 2 generate run --prompts /dev/null
+refused 3 generate run --prompts nowhere
 refused 2 generate run --prompt a --top-p 0
 refused 2 generate run --prompt a --tokens -1
 refused 3 generate run --prompt-file nowhere
