@@ -111,6 +111,7 @@ void print_json(const std::string& path, const Plan& plan) {
        {{"forward", plan.flops.forward},
         {"attention", plan.flops.attention},
         {"training", plan.flops.training()}}},
+      {"cache_elements_per_token", plan.cache_elements},
       {"cache_bytes_per_token",
        {{"bf16", 2 * plan.cache_elements}, {"float32", 4 * plan.cache_elements}}},
       {"run",

@@ -16,7 +16,7 @@ packages_of() {
   local system=$1 tests=${2:-}
   local common="g++ cmake ninja-build ccache git libopenmpi-dev openmpi-bin libhdf5-openmpi-dev hdf5-tools
     libyaml-cpp-dev libopenblas-dev libcli11-dev nlohmann-json3-dev libfmt-dev libxxhash-dev librandom123-dev"
-  local common_tests="catch2 libmpfr-dev python3-h5py strace"
+  local common_tests="catch2 libmpfr-dev python3-h5py python3-jsonschema python3-matplotlib python3-numpy strace"
   # Debian's Kokkos is for the Serial backend: other presets bring their own.
   case $preset in
     default | debug | asan)

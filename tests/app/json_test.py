@@ -1,0 +1,106 @@
+"""What the commands print with --json is what docs/schema describes. Usage: json_test.py MORAY REPOSITORY; 77 means
+skipped, with the reason printed."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+try:
+    import jsonschema
+except ImportError as error:
+    print(f"SKIPPED: {error.name} is not installed for {sys.executable}")
+    sys.exit(77)
+
+MORAY, REPOSITORY = (os.path.abspath(path) for path in sys.argv[1:3])
+SCHEMAS = os.path.join(REPOSITORY, "docs", "schema")
+SELF = os.path.abspath(__file__)
+TINY = os.path.join(REPOSITORY, "input", "tiny.yaml")
+
+
+def moray(*arguments, code=0):
+    result = subprocess.run([MORAY, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert result.returncode == code, (arguments, result)
+    return result.stdout
+
+
+def schema_of(command):
+    with open(os.path.join(SCHEMAS, command + ".schema.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def validator_of(command):
+    schema = schema_of(command)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema", command
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def validated(command, *arguments, code=0):
+    """The output of a command, which must be what the schema says."""
+    value = json.loads(moray(command, *arguments, "--json", code=code))
+    errors = [f"{error.json_path}: {error.message}" for error in validator_of(command).iter_errors(value)]
+    assert not errors, (command, arguments, errors)
+    return value
+
+
+def check_decks():
+    assert validated("check", TINY)["valid"]
+    wrong = validated("check", TINY, "model.layer=3", "mtp.depth=-1", code=2)
+    assert not wrong["valid"] and len(wrong["errors"]) == 2, wrong
+    plan = validated("plan", TINY)
+    assert plan["parameters"]["total"] == 39492 and plan["cache_elements_per_token"] == 2 * 24
+    assert sum(module["total"] for module in plan["parameters"]["modules"]) == plan["parameters"]["total"]
+    assert sum(plan["rank"]["bytes"].values()) == 2 * plan["rank"]["bytes"]["total"]
+    big = validated("plan", os.path.join(REPOSITORY, "input", "deepseek-v3-671b.yaml"), "--ranks", "2048")
+    assert big["parameters"]["total"] > 671e9
+    assert validated("info")["variants"]["gemm"]
+
+
+def check_models(run, dense, wide):
+    inspected = validated("inspect", run, "--all")
+    assert inspected["run"]["rows"][-1]["step"] == inspected["checkpoint"]["step"] == 4
+    assert len(inspected["run"]["balance"]["layers"]) == len(inspected["checkpoint"]["layers"]) == 2
+    checkpoint = inspected["checkpoint"]["path"]
+    assert "run" not in validated("inspect", checkpoint)
+    assert "balance" not in validated("inspect", dense)["run"]
+    assert inspected["run"]["rows"][0]["validation_loss"] is None  # not measured
+    assert validated("inspect", run, run, "--diff")["diff"]["equal"]
+    other = validated("inspect", run, dense, "--diff", code=5)["diff"]
+    assert not other["equal"] and other["only_a"] and other["only_b"], other
+    assert validated("inspect", run, wide, "--diff", code=5)["diff"]["mismatches"]
+    assert len(validated("evaluate", run, TINY, SELF)["texts"]) == 3
+    made = validated("generate", run, "--prompt", "a", "--prompt", "bc", "--tokens", "5", "--top-k", "9")
+    assert [result["prompt"] for result in made["results"]] == ["a", "bc"]
+    assert made["cache"]["elements_per_token_and_layer"] == 24
+
+
+def check_page():
+    """docs/json.md is what the schemas say; every member has a meaning."""
+    page = subprocess.run([sys.executable, os.path.join(SCHEMAS, "describe.py")], capture_output=True, text=True, check=True).stdout
+    with open(os.path.join(REPOSITORY, "docs", "json.md"), encoding="utf-8") as file:
+        assert file.read() == page, "docs/json.md is old: docs/schema/describe.py > docs/json.md"
+    files = {name.removesuffix(".schema.json") for name in os.listdir(SCHEMAS) if name.endswith(".json")}
+    for command in files:
+        assert f"## moray {command} --json" in page, command
+
+
+def check_that_it_can_fail():
+    value = json.loads(moray("plan", TINY, "--json"))
+    for change in (lambda v: v.pop("run"), lambda v: v.update(more=1), lambda v: v["rank"].update(micro="2")):
+        changed = json.loads(json.dumps(value))
+        change(changed)
+        assert not validator_of("plan").is_valid(changed)
+
+
+check_page()
+check_that_it_can_fail()
+check_decks()
+with tempfile.TemporaryDirectory() as work:
+    os.chdir(work)
+    moray("train", TINY, "--out", "run", "run.length=4")
+    moray("train", TINY, "--out", "dense", "run.length=2", "model.dense_layers=2", "mtp.depth=0")
+    moray("train", TINY, "--out", "wide", "run.length=2", "model.dense_width=128", "checkpoint.every=1")
+    check_models("run", "dense", "wide")
+print("all right")
