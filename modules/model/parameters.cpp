@@ -17,12 +17,12 @@ std::int64_t Parameters<Real>::start(Region region) {
 
 template <class Real>
 WeightRef Parameters<Real>::declare(Region region, std::int64_t cols,
-                                    const std::vector<Part>& parts) {
-  WeightRef ref{region, start(region), 0, cols};
+                                    const std::vector<Part>& parts, bool held) {
+  WeightRef ref{region, held ? start(region) : -1, 0, cols};
   std::int64_t& size = sizes_[static_cast<std::size_t>(region)];
   for (const Part& part : parts) {
-    list_.push_back({part.name, region, size, part.rows, cols, false});
-    size += part.rows * cols;
+    list_.push_back({part.name, region, held ? size : -1, part.rows, cols, false, held});
+    if (held) size += part.rows * cols;
     ref.rows += part.rows;
   }
   return ref;
@@ -64,6 +64,7 @@ void Parameters<Real>::allocate(Arena& arena, std::int64_t dense_lanes, std::int
 
 template <class Real>
 Matrix<const Real> Parameters<Real>::weight(const WeightRef& ref) const {
+  MORAY_REQUIRE(ref.offset >= 0);
   return {weights_[static_cast<std::size_t>(ref.region)].data + ref.offset, ref.rows, ref.cols,
           ref.cols};
 }
@@ -76,7 +77,7 @@ Vector<const Real> Parameters<Real>::vector(const WeightRef& ref) const {
 template <class Real>
 Matrix<Real> Parameters<Real>::gradient(const WeightRef& ref, std::int64_t lane) const {
   const Matrix<Real>& all = gradients_[static_cast<std::size_t>(ref.region)];
-  MORAY_REQUIRE(lane < all.rows);
+  MORAY_REQUIRE(ref.offset >= 0 && lane < all.rows);
   return {all.row(lane) + ref.offset, ref.rows, ref.cols, ref.cols};
 }
 
@@ -87,12 +88,14 @@ Vector<Real> Parameters<Real>::gradient_vector(const WeightRef& ref, std::int64_
 
 template <class Real>
 Vector<Real> Parameters<Real>::values(const Parameter& parameter) const {
+  MORAY_REQUIRE(parameter.held);
   return weights_[static_cast<std::size_t>(parameter.region)].slice(parameter.offset,
                                                                     parameter.elements());
 }
 
 template <class Real>
 Vector<Real> Parameters<Real>::gradient(const Parameter& parameter, std::int64_t lane) const {
+  MORAY_REQUIRE(parameter.held);
   const Matrix<Real>& all = gradients_[static_cast<std::size_t>(parameter.region)];
   return {all.row(lane) + parameter.offset, parameter.elements()};
 }

@@ -22,6 +22,7 @@ struct Parameter {
   std::int64_t rows = 0;
   std::int64_t cols = 1;
   bool is_vector = false;  ///< (rows): norm gains
+  bool held = true;        ///< by this rank; others have no offset
   std::int64_t elements() const { return rows * cols; }
 };
 
@@ -44,8 +45,10 @@ class Parameters {
     std::int64_t rows;
   };
 
-  /// Declares consecutive row blocks of one matrix with `cols` columns.
-  WeightRef declare(Region region, std::int64_t cols, const std::vector<Part>& parts);
+  /// Declares consecutive row blocks of one matrix with `cols` columns. Every rank declares every
+  /// tensor of the model, in the same order; those of other ranks are not `held` and take no memory.
+  WeightRef declare(Region region, std::int64_t cols, const std::vector<Part>& parts,
+                    bool held = true);
   /// Declares a vector (norm gain), initialised to 1.
   WeightRef declare_vector(const std::string& name, std::int64_t size);
 

@@ -1,7 +1,5 @@
 #include "optimizer/lane_reducer.hpp"
 
-#include <bit>
-
 #include "core/error.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 
@@ -28,16 +26,21 @@ void exchange(const Communicator& ranks, Vector<const float> out, Vector<float> 
   }
 }
 
-}  // namespace
-
-Vector<float> LaneReducer::make_buffer(Arena& arena, std::int64_t ranks, std::int64_t largest) {
-  if (ranks == 1) return {};
-  return arena.vector<float>(Memory::communication, (largest + 1) / 2);
+/// The elements of `range`.
+Vector<float> part(Vector<float> all, ElementRange range) {
+  return all.slice(range.begin, range.size());
 }
 
-void LaneReducer::set_buffer(Vector<float> received) {
-  received_ = received;
-  ranges_.reserve(64);
+/// What the partner of a halving keeps of `all` when this rank keeps `mine`.
+ElementRange other_half(ElementRange all, ElementRange mine, bool low) {
+  return low ? ElementRange{mine.end, all.end} : ElementRange{all.begin, mine.begin};
+}
+
+}  // namespace
+
+std::int64_t LaneReducer::buffer_size(const Shards& shards) {
+  if (shards.ranks() == 1 || !shards.pieces().empty()) return 0;
+  return shards.path()[1].size();  // the halves only get smaller
 }
 
 void LaneReducer::fold_locally(const ExecSpace& exec, Matrix<float> lanes,
@@ -52,55 +55,57 @@ void LaneReducer::fold_locally(const ExecSpace& exec, Matrix<float> lanes,
   }
 }
 
-void LaneReducer::reduce_scatter(const ExecSpace& exec, Vector<float> sum,
-                                 const Observer& observer) {
-  ranges_.clear();
-  Range mine{0, sum.size};
-  for (int distance = ranks_.size() / 2; distance >= 1; distance /= 2) {
-    ranges_.push_back(mine);
-    const std::int64_t middle = mine.begin + (mine.end - mine.begin) / 2;
+void LaneReducer::reduce_scatter(const ExecSpace& exec, Vector<float> sum, const Shards& shards,
+                                 const Observer& observer) const {
+  for (std::size_t level = 0; level + 1 < shards.path().size(); ++level) {
+    const auto distance = static_cast<int>(shards.distance(level));
+    const ElementRange mine = shards.path()[level + 1];
     const bool low = (ranks_.rank() & distance) == 0;
-    const Range keep = low ? Range{mine.begin, middle} : Range{middle, mine.end};
-    const Range give = low ? Range{middle, mine.end} : Range{mine.begin, middle};
-    const Vector<float> in = received_.slice(0, keep.end - keep.begin);
-    exchange(ranks_, sum.slice(give.begin, give.end - give.begin), in, ranks_.rank() ^ distance);
-    const Matrix<float> own = as_row(sum.slice(keep.begin, keep.end - keep.begin));
+    const ElementRange give = other_half(shards.path()[level], mine, low);
+    const Vector<float> in = received_.slice(0, mine.size());
+    exchange(ranks_, part(sum, give), in, ranks_.rank() ^ distance);
+    const Matrix<float> own = as_row(part(sum, mine));
     add<float>(exec, own, as_row(in), own);
     fence(exec, "moray::reduce: sum before the next exchange");
-    mine = keep;
-    if (observer) {
-      observer(distance, ranks_.rank() & (distance - 1), mine.begin,
-               sum.slice(mine.begin, mine.end - mine.begin));
-    }
+    if (observer) observer(distance, ranks_.rank() & (distance - 1), mine.begin, part(sum, mine));
   }
 }
 
-void LaneReducer::all_gather(const ExecSpace&, Vector<float> sum) {
-  // The halvings backwards: each partner holds the other half of the range before.
-  int distance = 1;
-  for (auto range = ranges_.rbegin(); range != ranges_.rend(); ++range, distance *= 2) {
-    const std::int64_t middle = range->begin + (range->end - range->begin) / 2;
-    const bool low = (ranks_.rank() & distance) == 0;
-    const Range mine = low ? Range{range->begin, middle} : Range{middle, range->end};
-    const Range other = low ? Range{middle, range->end} : Range{range->begin, middle};
-    exchange(ranks_, sum.slice(mine.begin, mine.end - mine.begin),
-             sum.slice(other.begin, other.end - other.begin), ranks_.rank() ^ distance);
-  }
-}
-
-void LaneReducer::reduce(const ExecSpace& exec, Matrix<float> lanes, bool exact,
-                         const Observer& observer) {
+void LaneReducer::reduce(const ExecSpace& exec, Matrix<float> lanes, const Shards& shards,
+                         bool exact, const Observer& observer) const {
   if (lanes.rows == 0 || lanes.cols == 0) return;
   fold_locally(exec, lanes, observer);
   if (ranks_.size() == 1) return;
   fence(exec, "moray::reduce: local folds before the exchange");
   const Vector<float> sum{lanes.data, lanes.cols};
-  if (std::has_single_bit(static_cast<unsigned>(ranks_.size()))) {
-    reduce_scatter(exec, sum, observer);
-    all_gather(exec, sum);
+  if (shards.pieces().empty()) {
+    reduce_scatter(exec, sum, shards, observer);
   } else {
     MORAY_REQUIRE(!exact && kHostBackend);
     ranks_.sum_any_order(std::span(sum.data, static_cast<std::size_t>(sum.size)));
+  }
+}
+
+void LaneReducer::gather(const ExecSpace& exec, Vector<float> values, const Shards& shards) const {
+  if (ranks_.size() == 1 || values.size == 0) return;
+  fence(exec, "moray::reduce: owned elements before the exchange");
+  if (!shards.pieces().empty()) {
+    MORAY_REQUIRE(kHostBackend);
+    for (int rank = 0; rank < ranks_.size(); ++rank) {
+      const Vector<float> piece = part(values, shards.pieces()[static_cast<std::size_t>(rank)]);
+      ranks_.broadcast(std::span(reinterpret_cast<char*>(piece.data),
+                                 static_cast<std::size_t>(piece.size) * sizeof(float)),
+                       rank);
+    }
+    return;
+  }
+  // The halvings backwards: each partner has the other half of the range before.
+  for (std::size_t level = shards.path().size() - 1; level >= 1; --level) {
+    const auto distance = static_cast<int>(shards.distance(level - 1));
+    const ElementRange mine = shards.path()[level];
+    const ElementRange other =
+        other_half(shards.path()[level - 1], mine, (ranks_.rank() & distance) == 0);
+    exchange(ranks_, part(values, mine), part(values, other), ranks_.rank() ^ distance);
   }
 }
 

@@ -31,7 +31,7 @@ void plan_memory(const Deck& deck, Model<float>& model, Plan& plan) {
   plan.expert_lanes = layout.use.expert_lanes;
   Optimizer optimizer(deck.optimizer, model.parameters());
   Arena arena;
-  allocate_rank(arena, layout, model, optimizer);
+  allocate_rank(arena, layout, rank_shards(layout, model), model, optimizer);
   if (const auto sampler = make_sample_decoder(deck)) sampler->allocate(arena, &model);
   for (std::size_t i = 0; i < plan.bytes.size(); ++i)
     plan.bytes[i] = arena.bytes(static_cast<Memory>(i));

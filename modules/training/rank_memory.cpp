@@ -34,14 +34,22 @@ RankLayout rank_layout(const Deck& deck, std::int64_t ranks, std::int64_t rank) 
   return layout;
 }
 
-Vector<float> allocate_rank(Arena& arena, const RankLayout& layout, Model<float>& model,
-                            Optimizer& optimizer) {
+ModelShards rank_shards(const RankLayout& layout, const Model<float>& model) {
+  ModelShards shards;
+  for (const Region region : {Region::dense, Region::expert}) {
+    shards.regions[static_cast<std::size_t>(region)] =
+        Shards::of(model.parameters(), region, layout.deal.data_ranks, layout.deal.rank);
+  }
+  return shards;
+}
+
+Vector<float> allocate_rank(Arena& arena, const RankLayout& layout, const ModelShards& shards,
+                            Model<float>& model, Optimizer& optimizer) {
   model.allocate(arena, layout.use);
-  const Parameters<float>& parameters = model.parameters();
-  optimizer.allocate(arena, parameters);
-  return LaneReducer::make_buffer(
-      arena, layout.deal.data_ranks,
-      std::max(parameters.size(Region::dense), parameters.size(Region::expert)));
+  optimizer.allocate(arena, model.parameters(), shards);
+  return arena.vector<float>(Memory::communication,
+                             std::max(LaneReducer::buffer_size(shards[Region::dense]),
+                                      LaneReducer::buffer_size(shards[Region::expert])));
 }
 
 }  // namespace moray

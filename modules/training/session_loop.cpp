@@ -102,9 +102,8 @@ void TrainingSession::save(std::int64_t step) {
   if (saved_ == step) return;
   const double begin = stop_->elapsed();
   if (root()) lock_->require_owned();
-  std::vector<StateTensor> tensors = model_state(trainer_.model());
-  const std::vector<StateTensor> more = optimizer_state(trainer_.model(), trainer_.optimizer());
-  tensors.insert(tensors.end(), more.begin(), more.end());
+  const std::vector<StateTensor> tensors =
+      owned_state(trainer_.model(), trainer_.optimizer(), root());
   const std::string path = save_state(collective_, folder_path_ + "/checkpoints", utc_compact(),
                                       tensors, checkpoint_content(step));
   saved_ = step;

@@ -23,36 +23,47 @@ std::pair<std::string, std::int64_t> split_expert(const std::string& name) {
 /// Tensors of one kind (weights, first moments, ...), experts stacked.
 class Collector {
  public:
-  Collector(std::string prefix, Dtype dtype, std::vector<StateTensor>& out)
-      : prefix_(std::move(prefix)), dtype_(dtype), out_(out) {}
-
-  void add(const Parameter& p, void* data) {
-    const auto [name, expert] = split_expert(p.name);
-    if (expert <= 0) {
-      index_[name] = out_.size();
-      StateTensor tensor;
-      tensor.spec.name = prefix_ + dataset_name(p.name);
-      tensor.spec.dtype = dtype_;
-      tensor.spec.shape = p.is_vector ? std::vector{p.rows} : std::vector{p.rows, p.cols};
-      tensor.spec.axes = p.is_vector ? "channel" : "out,in";
-      tensor.part_elements = p.elements();
-      if (expert == 0) {
-        tensor.spec.shape.insert(tensor.spec.shape.begin(), 0);
-        tensor.spec.axes = "expert," + tensor.spec.axes;
+  /// Describes all tensors of the model; pieces are added.
+  Collector(const Parameters<float>& parameters, const std::string& prefix, Dtype dtype,
+            std::vector<StateTensor>& out)
+      : dtype_(dtype), out_(out) {
+    std::unordered_map<std::string, std::size_t> index;
+    for (const Parameter& p : parameters.list()) {
+      const auto [name, expert] = split_expert(p.name);
+      if (expert <= 0) {
+        index[name] = out_.size();
+        out_.push_back(describe(p, prefix, expert == 0));
       }
-      out_.push_back(std::move(tensor));
+      const std::size_t tensor = index.at(name);
+      DatasetSpec& spec = out_[tensor].spec;
+      if (expert > 0) spec.shape[0] = ++spec.parts;
+      places_.push_back({tensor, std::max<std::int64_t>(expert, 0) * p.elements()});
     }
-    StateTensor& tensor = out_[index_.at(name)];
-    tensor.parts.push_back(data);
-    tensor.spec.parts = static_cast<std::int64_t>(tensor.parts.size());
-    if (expert >= 0) tensor.spec.shape[0] = tensor.spec.parts;
+  }
+
+  /// Elements from `begin` of the tensor with this index in the list; `data` is where they lie.
+  void add(std::size_t tensor, std::int64_t begin, std::int64_t count, void* data) {
+    const auto [dataset, offset] = places_[tensor];
+    out_[dataset].pieces.push_back({offset + begin, count, data});
   }
 
  private:
-  std::string prefix_;
+  StateTensor describe(const Parameter& p, const std::string& prefix, bool experts) const {
+    StateTensor tensor;
+    tensor.spec.name = prefix + dataset_name(p.name);
+    tensor.spec.dtype = dtype_;
+    tensor.spec.shape = p.is_vector ? std::vector{p.rows} : std::vector{p.rows, p.cols};
+    tensor.spec.axes = p.is_vector ? "channel" : "out,in";
+    if (experts) {
+      tensor.spec.shape.insert(tensor.spec.shape.begin(), 1);
+      tensor.spec.axes = "expert," + tensor.spec.axes;
+    }
+    return tensor;
+  }
+
   Dtype dtype_;
   std::vector<StateTensor>& out_;
-  std::unordered_map<std::string, std::size_t> index_;
+  std::vector<std::pair<std::size_t, std::int64_t>> places_;  ///< dataset, offset, of each tensor
 };
 
 StateTensor vector_of(const std::string& name, Dtype dtype, std::int64_t size, void* data,
@@ -62,8 +73,7 @@ StateTensor vector_of(const std::string& name, Dtype dtype, std::int64_t size, v
   tensor.spec.dtype = dtype;
   tensor.spec.shape = {size};
   tensor.spec.axes = "expert";
-  tensor.parts = {data};
-  tensor.part_elements = size;
+  if (data != nullptr) tensor.pieces = {{0, size, data}};
   tensor.on_host = on_host;
   return tensor;
 }
@@ -79,38 +89,69 @@ std::string dataset_name(const std::string& parameter) {
   return slashes(split_expert(parameter).first);
 }
 
-std::vector<StateTensor> model_state(Model<float>& model) {
-  std::vector<StateTensor> tensors;
-  Collector weights("", Dtype::float32, tensors);
-  for (const Parameter& p : model.parameters().list())
-    weights.add(p, model.parameters().values(p).data);
+namespace {
+
+/// Biases and loads of the gates; without pieces unless `held`.
+void add_gates(Model<float>& model, bool held, std::vector<StateTensor>& tensors) {
   for (Moe<float>* moe : model.moe_layers()) {
     const std::string gate = slashes(moe->name() + "gate.");
     const Vector<float> bias = moe->bias();
     if (bias.size > 0) {
-      tensors.push_back(
-          vector_of(gate + "e_score_correction_bias", Dtype::float32, bias.size, bias.data, false));
+      tensors.push_back(vector_of(gate + "e_score_correction_bias", Dtype::float32, bias.size,
+                                  held ? bias.data : nullptr, false));
     }
     tensors.push_back(vector_of(gate + "loads", Dtype::int64,
-                                static_cast<std::int64_t>(moe->loads().size()), moe->loads().data(),
-                                true));
+                                static_cast<std::int64_t>(moe->loads().size()),
+                                held ? moe->loads().data() : nullptr, true));
   }
+}
+
+}  // namespace
+
+std::vector<StateTensor> model_state(Model<float>& model) {
+  std::vector<StateTensor> tensors;
+  const Parameters<float>& parameters = model.parameters();
+  Collector weights(parameters, "", Dtype::float32, tensors);
+  for (std::size_t i = 0; i < parameters.list().size(); ++i) {
+    const Parameter& p = parameters.list()[i];
+    if (p.held) weights.add(i, 0, p.elements(), parameters.values(p).data);
+  }
+  add_gates(model, true, tensors);
   return tensors;
 }
 
 std::vector<StateTensor> optimizer_state(const Model<float>& model, const Optimizer& optimizer) {
   std::vector<StateTensor> tensors;
+  const Parameters<float>& parameters = model.parameters();
   const Dtype dtype = optimizer.bf16_moments() ? Dtype::bfloat16 : Dtype::float32;
-  Collector m("optimizer/m/", dtype, tensors);
-  Collector v("optimizer/v/", dtype, tensors);
-  Collector ema("ema/", Dtype::float32, tensors);
-  for (const Parameter& p : model.parameters().list()) {
-    m.add(p, optimizer.bf16_moments() ? static_cast<void*>(optimizer.m_bf16(p).data)
-                                      : optimizer.m(p).data);
-    v.add(p, optimizer.bf16_moments() ? static_cast<void*>(optimizer.v_bf16(p).data)
-                                      : optimizer.v(p).data);
-    if (optimizer.has_ema()) ema.add(p, optimizer.ema(p).data);
+  Collector m(parameters, "optimizer/m/", dtype, tensors);
+  Collector v(parameters, "optimizer/v/", dtype, tensors);
+  for (const Optimizer::Piece& p : optimizer.pieces()) {
+    const bool bf16 = optimizer.bf16_moments();
+    m.add(p.tensor, p.begin, p.count,
+          bf16 ? static_cast<void*>(optimizer.m_bf16(p).data) : optimizer.m(p).data);
+    v.add(p.tensor, p.begin, p.count,
+          bf16 ? static_cast<void*>(optimizer.v_bf16(p).data) : optimizer.v(p).data);
   }
+  if (!optimizer.has_ema()) return tensors;
+  Collector ema(parameters, "ema/", Dtype::float32, tensors);
+  for (const Optimizer::Piece& p : optimizer.pieces())
+    ema.add(p.tensor, p.begin, p.count, optimizer.ema(p).data);
+  return tensors;
+}
+
+std::vector<StateTensor> owned_state(Model<float>& model, const Optimizer& optimizer,
+                                     bool has_biases) {
+  std::vector<StateTensor> tensors;
+  const Parameters<float>& parameters = model.parameters();
+  Collector weights(parameters, "", Dtype::float32, tensors);
+  for (const Optimizer::Piece& p : optimizer.pieces()) {
+    weights.add(p.tensor, p.begin, p.count,
+                parameters.values(parameters.list()[p.tensor]).data + p.begin);
+  }
+  add_gates(model, has_biases, tensors);
+  const std::vector<StateTensor> more = optimizer_state(model, optimizer);
+  tensors.insert(tensors.end(), more.begin(), more.end());
   return tensors;
 }
 
@@ -121,27 +162,15 @@ std::string save_state(Collective& ranks, const std::string& folder, const std::
   writer.begin(content);
   std::vector<char> staging;
   for (std::size_t d = 0; d < tensors.size(); ++d) {
-    const StateTensor& tensor = tensors[d];
-    const std::int64_t bytes = bytes_of(tensor.spec.dtype);
-    const std::int64_t blocks = (tensor.part_elements + kDigestBlock - 1) / kDigestBlock;
-    for (std::size_t part = 0; part < tensor.parts.size(); ++part) {
-      // A contiguous share of the blocks; parts start with different ranks so that small tensors
-      // spread too.
-      const std::int64_t share =
-          (ranks.rank() + static_cast<std::int64_t>(part + d)) % ranks.size();
-      const std::int64_t begin =
-          std::min(blocks * share / ranks.size() * kDigestBlock, tensor.part_elements);
-      const std::int64_t end =
-          std::min(blocks * (share + 1) / ranks.size() * kDigestBlock, tensor.part_elements);
-      if (begin == end) continue;
-      const char* data = static_cast<const char*>(tensor.parts[part]) + begin * bytes;
-      if (!kHostBackend && !tensor.on_host) {
-        staging.resize(static_cast<std::size_t>((end - begin) * bytes));
-        copy_to_host(data, staging.size(), staging.data());
+    const std::int64_t bytes = bytes_of(tensors[d].spec.dtype);
+    for (const StatePiece& piece : tensors[d].pieces) {
+      const void* data = piece.data;
+      if (!kHostBackend && !tensors[d].on_host) {
+        staging.resize(static_cast<std::size_t>(piece.count * bytes));
+        copy_to_host(static_cast<const char*>(data), staging.size(), staging.data());
         data = staging.data();
       }
-      const Slab slab{d, static_cast<std::int64_t>(part) * tensor.part_elements + begin,
-                      end - begin, data};
+      const Slab slab{d, piece.offset, piece.count, data};
       writer.write(std::span(&slab, 1));
     }
   }
@@ -152,15 +181,13 @@ void load_state(const Checkpoint& checkpoint, const std::vector<StateTensor>& te
   std::vector<char> staging;
   for (const StateTensor& tensor : tensors) {
     checkpoint.expect(tensor.spec.name, tensor.spec.dtype, tensor.spec.shape);
-    const auto bytes = static_cast<std::size_t>(tensor.part_elements * bytes_of(tensor.spec.dtype));
-    for (std::size_t part = 0; part < tensor.parts.size(); ++part) {
-      const std::int64_t offset = static_cast<std::int64_t>(part) * tensor.part_elements;
+    for (const StatePiece& piece : tensor.pieces) {
       if (kHostBackend || tensor.on_host) {
-        checkpoint.read(tensor.spec.name, offset, tensor.part_elements, tensor.parts[part]);
+        checkpoint.read(tensor.spec.name, piece.offset, piece.count, piece.data);
       } else {
-        staging.resize(bytes);
-        checkpoint.read(tensor.spec.name, offset, tensor.part_elements, staging.data());
-        copy_to_device(staging.data(), bytes, static_cast<char*>(tensor.parts[part]));
+        staging.resize(static_cast<std::size_t>(piece.count * bytes_of(tensor.spec.dtype)));
+        checkpoint.read(tensor.spec.name, piece.offset, piece.count, staging.data());
+        copy_to_device(staging.data(), staging.size(), static_cast<char*>(piece.data));
       }
     }
   }

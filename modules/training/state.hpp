@@ -11,29 +11,40 @@
 
 namespace moray {
 
-/// A dataset of a checkpoint and where its parts live in memory: one part for a tensor, E for the
-/// experts of a layer, which are stacked on the first axis.
+/// Elements [offset, offset + count) of a dataset and where they live on this rank.
+struct StatePiece {
+  std::int64_t offset = 0;
+  std::int64_t count = 0;
+  void* data = nullptr;  ///< in the memory of the backend, or of the host
+};
+
+/// A dataset of a checkpoint, the same on every rank, and what this rank has of it. The experts of a
+/// layer are stacked on the first axis, each a part.
 struct StateTensor {
   DatasetSpec spec;
-  std::vector<void*> parts;  ///< in the memory of the backend, or of the host
-  std::int64_t part_elements = 0;
+  std::vector<StatePiece> pieces;
   bool on_host = false;  ///< loads
 };
 
 /// "model.layers.3.mlp.experts.7.up_proj.weight" -> "model/layers/3/mlp/experts/up_proj/weight".
 std::string dataset_name(const std::string& parameter);
 
-/// What a model is: weights, selection biases, and the loads of the last step.
+/// What a model is: weights, selection biases, and the loads of the last step; all that this rank
+/// holds.
 std::vector<StateTensor> model_state(Model<float>& model);
-/// What an optimizer adds: moments, and the moving average of the weights.
+/// What an optimizer adds: moments, and the moving average of the weights; what this rank owns.
 std::vector<StateTensor> optimizer_state(const Model<float>& model, const Optimizer& optimizer);
+/// Both, every element on the one rank that owns it. Biases and loads, which all ranks have, are
+/// those of the rank with `has_biases`.
+std::vector<StateTensor> owned_state(Model<float>& model, const Optimizer& optimizer,
+                                     bool has_biases);
 
-/// Writes tensors, each block by one of the ranks, all of which hold them. Returns the path.
+/// Writes the owned state of all ranks. Returns the path.
 std::string save_state(Collective& ranks, const std::string& folder, const std::string& run,
                        const std::vector<StateTensor>& tensors, CheckpointContent content);
 
-/// Reads tensors; every rank reads all of each. Throws when a dataset is missing, has another shape
-/// or dtype, or is damaged.
+/// Reads this rank's pieces. Throws when a dataset is missing, has another shape or dtype, or is
+/// damaged.
 void load_state(const Checkpoint& checkpoint, const std::vector<StateTensor>& tensors);
 
 }  // namespace moray

@@ -45,6 +45,7 @@ Trainer::Trainer(const Deck& deck, const Communicator& ranks)
       micro_(layout_.use.sequences),
       model_(deck.model),
       optimizer_(deck.optimizer, model_.parameters()),
+      shards_(rank_shards(layout_, model_)),
       reducer_(ranks),
       batch_(micro_) {
   part_ = {timers_.part("step"),          timers_.part("step/data"),   timers_.part("step/forward"),
@@ -52,7 +53,7 @@ Trainer::Trainer(const Deck& deck, const Communicator& ranks)
 }
 
 void Trainer::allocate(Arena& arena) {
-  reducer_.set_buffer(allocate_rank(arena, layout_, model_, optimizer_));
+  reducer_.set_buffer(allocate_rank(arena, layout_, shards_, model_, optimizer_));
   if (arena.counting()) return;
   tokens_.resize(static_cast<std::size_t>(micro_ * (deck_.batch.length + 1)));
   host_losses_.resize(static_cast<std::size_t>(std::max(deck_.batch.length, micro_)));
@@ -135,7 +136,7 @@ void Trainer::run_micro_batch(const StepReport& report, std::uint64_t first, con
 /// The optimizer's part of a step, or the reason why there is none.
 void Trainer::update(StepReport& report) {
   const Timers::Scope time(timers_, part_.update);
-  report.norm = optimizer_.norm(pass_.exec, model_.parameters(), tokens_of(report));
+  report.norm = optimizer_.norm(pass_.exec, model_.parameters(), tokens_of(report), ranks_);
   const bool finite = report.norm.finite && std::isfinite(report.loss);
   if (!finite && deck_.optimizer.non_finite == "stop") {
     fail(
@@ -146,6 +147,8 @@ void Trainer::update(StepReport& report) {
   if (!finite) return;
   optimizer_.update(pass_.exec, model_.parameters(), report.norm, report.step,
                     report.learning_rate);
+  for (const Region region : {Region::dense, Region::expert})
+    reducer_.gather(pass_.exec, model_.parameters().weights(region), shards_[region]);
   update_biases(report);
 }
 
@@ -184,21 +187,33 @@ LaneReducer::Observer Trainer::fold_observer(Region region, std::int64_t use) {
   };
 }
 
-/// Gradients, losses and loads of all ranks.
-void Trainer::reduce(StepReport& report) {
-  const Timers::Scope time(timers_, part_.reduce);
+/// Lanes of all ranks into their sums, each element on its owner.
+void Trainer::reduce_gradients() {
   const bool exact = deck_.run.determinism == "exact";
   Parameters<float>& parameters = model_.parameters();
   if (pass_.probe != nullptr) pass_.probe->lanes(model_);
   for (const Region region : {Region::dense, Region::expert}) {
-    reducer_.reduce(pass_.exec, parameters.gradients(region), exact, fold_observer(region, 0));
+    reducer_.reduce(pass_.exec, parameters.gradients(region), shards_[region], exact,
+                    fold_observer(region, 0));
   }
   const Matrix<float> embedding = parameters.gradient(model_.embedding(), 0);
+  // A use of the embedding has the owners of the embedding.
+  const std::int64_t begin = model_.embedding().offset;
+  const Shards owners =
+      shards_[Region::dense].within(begin, begin + embedding.rows * embedding.cols);
+  const ElementRange owned = owners.owned();
   std::int64_t uses = 0;
   for (const Matrix<float>& use : model_.embedding_uses()) {
-    reducer_.reduce(pass_.exec, use, exact, fold_observer(Region::dense, ++uses));
-    add<float>(pass_.exec, embedding, matrix(use.data, embedding.rows, embedding.cols), embedding);
+    reducer_.reduce(pass_.exec, use, owners, exact, fold_observer(Region::dense, ++uses));
+    const Matrix<float> sum = matrix(embedding.data + owned.begin, 1, owned.size());
+    add<float>(pass_.exec, sum, matrix(use.data + owned.begin, 1, owned.size()), sum);
   }
+}
+
+/// Gradients, losses and loads of all ranks.
+void Trainer::reduce(StepReport& report) {
+  const Timers::Scope time(timers_, part_.reduce);
+  reduce_gradients();
   const auto tokens = static_cast<double>(tokens_of(report));
   for (std::size_t use = 0; use < use_losses_.size(); ++use) {
     ranks_.sum(use_losses_[use]);

@@ -78,6 +78,7 @@ class Trainer {
                        const Model<float>::Options& options);
   void collect_losses(const StepReport& report);
   LaneReducer::Observer fold_observer(Region region, std::int64_t use);
+  void reduce_gradients();
   void reduce(StepReport& report);
   void update(StepReport& report);
   void update_biases(const StepReport& report);
@@ -94,6 +95,7 @@ class Trainer {
   std::int64_t micro_ = 1;
   Model<float> model_;
   Optimizer optimizer_;
+  ModelShards shards_;
   LaneReducer reducer_;
   Pass<float> pass_;
   BatchLayout batch_;

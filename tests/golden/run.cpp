@@ -22,25 +22,47 @@ std::vector<float> to_host(Vector<const float> device) {
 /// A digest of each tensor; the experts of a layer are one, in their order.
 class Tensors {
  public:
-  explicit Tensors(const Parameters<float>& parameters) : parameters_(parameters) {}
+  Tensors(const Trainer& trainer, const Communicator& ranks)
+      : parameters_(trainer.model().parameters()),
+        pieces_(trainer.optimizer().pieces()),
+        ranks_(ranks) {}
 
-  /// `values` gives a tensor's part: (const Parameter&) -> Vector<const float>.
+  /// `values` gives what this rank owns: (const Optimizer::Piece&) -> Vector<const float>.
   template <class Values>
   void add(Record& record, const std::string& prefix, const Values& values) const {
     std::vector<std::string> names;  // in the order of declaration
     std::map<std::string, std::vector<std::uint64_t>> parts;
-    for (const Parameter& p : parameters_.list()) {
-      std::vector<float> host = to_host(values(p));
-      const std::string name = dataset_name(p.name);
+    for (std::size_t i = 0; i < parameters_.list().size(); ++i) {
+      const std::string name = dataset_name(parameters_.list()[i].name);
       if (!parts.contains(name)) names.push_back(name);
+      std::vector<float> host = whole(i, values);
       parts[name].push_back(digest_floats(host));
     }
     for (const std::string& name : names)
       record.add_digest(prefix + name, digest_words(parts[name]));
   }
 
+  /// A whole tensor from its owners: their bits as integers, 0 elsewhere, are summed.
+  template <class Values>
+  std::vector<float> whole(std::size_t tensor, const Values& values) const {
+    std::vector<std::int64_t> bits(static_cast<std::size_t>(parameters_.list()[tensor].elements()));
+    for (const Optimizer::Piece& piece : pieces_) {
+      if (piece.tensor != tensor) continue;
+      const std::vector<float> owned = to_host(values(piece));
+      for (std::size_t e = 0; e < owned.size(); ++e)
+        bits[static_cast<std::size_t>(piece.begin) + e] = std::bit_cast<std::uint32_t>(owned[e]);
+    }
+    ranks_.sum(bits);
+    std::vector<float> host;
+    for (const std::int64_t element : bits)
+      host.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(element)));
+    return host;
+  }
+
  private:
   const Parameters<float>& parameters_;
+  const std::vector<Optimizer::Piece>& pieces_;
+  const Communicator& ranks_;
 };
 
 /// Raw random words of a tensor's first 64 indices.
@@ -58,10 +80,16 @@ void add_random_words(Record& record, const Deck& deck, const Parameters<float>&
 
 /// What the update of step 1 is made of, beyond the report.
 void add_update(Record& record, const std::string& step, const Trainer& trainer,
-                const StepReport& report) {
-  std::vector<std::uint64_t> sums;
-  for (const double sum : trainer.optimizer().block_sums())
-    sums.push_back(std::bit_cast<std::uint64_t>(sum));
+                const Communicator& ranks, const StepReport& report) {
+  std::vector<std::size_t> first_block = {0};  // of each tensor
+  for (const Parameter& p : trainer.model().parameters().list())
+    first_block.push_back(first_block.back() + static_cast<std::size_t>(block_count(p.elements())));
+  std::vector<std::int64_t> bits(first_block.back());  // 0 where another rank owns the block
+  trainer.optimizer().visit_block_sums([&](std::size_t tensor, std::int64_t block, double sum) {
+    bits[first_block[tensor] + static_cast<std::size_t>(block)] = std::bit_cast<std::int64_t>(sum);
+  });
+  ranks.sum(bits);
+  const std::vector<std::uint64_t> sums(bits.begin(), bits.end());
   record.add_digest(step + "block_sums", digest_words(sums));
   record.add_number(step + "sum_of_squares", report.norm.sum_of_squares);
   const AdamwStep factors =
@@ -84,9 +112,10 @@ void add_report(Record& record, const std::string& step, const StepReport& repor
   }
 }
 
-void add_moments(Record& record, const std::string& step, Trainer& trainer) {
+void add_moments(Record& record, const std::string& step, const Trainer& trainer,
+                 const Communicator& ranks) {
   const Optimizer& optimizer = trainer.optimizer();
-  const Tensors tensors(trainer.model().parameters());
+  const Tensors tensors(trainer, ranks);
   // bfloat16 moments by the float32 values that they stand for.
   const auto widen = [](Vector<std::uint16_t> stored, std::vector<float>& wide) {
     std::vector<std::uint16_t> host(static_cast<std::size_t>(stored.size));
@@ -98,21 +127,24 @@ void add_moments(Record& record, const std::string& step, Trainer& trainer) {
   };
   std::vector<float> wide;
   const bool bf16 = optimizer.bf16_moments();
-  tensors.add(record, step + "m/", [&](const Parameter& p) -> Vector<const float> {
+  tensors.add(record, step + "m/", [&](const Optimizer::Piece& p) -> Vector<const float> {
     return bf16 ? widen(optimizer.m_bf16(p), wide) : Vector<const float>(optimizer.m(p));
   });
-  tensors.add(record, step + "v/", [&](const Parameter& p) -> Vector<const float> {
+  tensors.add(record, step + "v/", [&](const Optimizer::Piece& p) -> Vector<const float> {
     return bf16 ? widen(optimizer.v_bf16(p), wide) : Vector<const float>(optimizer.v(p));
   });
 }
 
-void add_state(Record& record, const std::string& step, Trainer& trainer) {
+void add_state(Record& record, const std::string& step, const Trainer& trainer,
+               const Communicator& ranks) {
   const Parameters<float>& parameters = trainer.model().parameters();
-  const Tensors tensors(parameters);
-  tensors.add(record, step + "w/", [&](const Parameter& p) { return parameters.values(p); });
+  const Tensors tensors(trainer, ranks);
+  tensors.add(record, step + "w/", [&](const Optimizer::Piece& p) {
+    return parameters.values(parameters.list()[p.tensor]).slice(p.begin, p.count);
+  });
   const Optimizer& optimizer = trainer.optimizer();
   if (optimizer.has_ema())
-    tensors.add(record, step + "ema/", [&](const Parameter& p) { return optimizer.ema(p); });
+    tensors.add(record, step + "ema/", [&](const Optimizer::Piece& p) { return optimizer.ema(p); });
   for (const Moe<float>* moe : trainer.model().moe_layers()) {
     if (moe->bias().size == 0) continue;
     std::vector<float> bias = to_host(moe->bias());
@@ -141,15 +173,20 @@ void add_constants(Record& record, const Deck& deck) {
 
 /// Gradients of step 1 after folding: of each tensor, and of each use of the embedding but the
 /// trunk's.
-void add_gradients(Record& record, const std::string& step, Trainer& trainer) {
+void add_gradients(Record& record, const std::string& step, Trainer& trainer,
+                   const Communicator& ranks) {
   const Parameters<float>& parameters = trainer.model().parameters();
+  const Tensors tensors(trainer, ranks);
   std::size_t use = 0;
   for (const Matrix<float>& sum : trainer.model().embedding_uses()) {
-    std::vector<float> host = to_host({sum.data, sum.cols});
+    // The embedding is tensor 0.
+    std::vector<float> host = tensors.whole(0, [&](const Optimizer::Piece& p) {
+      return Vector<const float>{sum.data + p.begin, p.count};
+    });
     record.add_digest(fmt::format("{}G/embedding.use{}", step, ++use), digest_floats(host));
   }
-  Tensors(parameters).add(record, step + "G/", [&](const Parameter& p) {
-    return parameters.gradient(p, 0);
+  tensors.add(record, step + "G/", [&](const Optimizer::Piece& p) {
+    return parameters.gradient(parameters.list()[p.tensor], 0).slice(p.begin, p.count);
   });
 }
 
@@ -170,7 +207,7 @@ Record run(const Deck& deck, const Communicator& ranks) {
   Record record;
   add_constants(record, deck);
   add_random_words(record, deck, trainer.model().parameters());
-  add_state(record, "step0/", trainer);
+  add_state(record, "step0/", trainer, ranks);
   DigestProbe probe(ranks);
   for (std::int64_t step = 0; step < trainer.timeline().total(); ++step) {
     const std::string name = fmt::format("step{}/", step + 1);
@@ -182,12 +219,12 @@ Record run(const Deck& deck, const Communicator& ranks) {
         });
     if (step == 0) {
       probe.add_to(record, name);
-      add_gradients(record, name, trainer);
-      add_update(record, name, trainer, report);
+      add_gradients(record, name, trainer, ranks);
+      add_update(record, name, trainer, ranks, report);
     }
     add_report(record, name, report);
-    if (step == 0) add_moments(record, name, trainer);
-    add_state(record, name, trainer);
+    if (step == 0) add_moments(record, name, trainer, ranks);
+    add_state(record, name, trainer, ranks);
   }
   return ranks.rank() == 0 ? record : Record();
 }

@@ -113,7 +113,7 @@ TEST_CASE("the plan is what a real arena hands out", "[planning]") {
     Arena real;
     const auto sampler = make_sample_decoder(deck);
     const auto allocate = [&](Arena& arena) {
-      allocate_rank(arena, layout, model, optimizer);
+      allocate_rank(arena, layout, rank_shards(layout, model), model, optimizer);
       if (sampler) sampler->allocate(arena, &model);
     };
     allocate(counted);
@@ -141,4 +141,8 @@ TEST_CASE("more ranks hold fewer sequences and lanes each, and a buffer for exch
   CHECK(bytes(two, Memory::communication) > 0);
   CHECK(bytes(two, Memory::gradients) < bytes(one, Memory::gradients));
   CHECK(bytes(two, Memory::weights) == bytes(one, Memory::weights));
+  // ZeRO stage 1: moments are split, by whole blocks of 2^16 elements.
+  const auto block = std::int64_t{2 * 4} << 16;
+  CHECK(bytes(two, Memory::optimizer) >= bytes(one, Memory::optimizer) / 2 - block);
+  CHECK(bytes(two, Memory::optimizer) <= bytes(one, Memory::optimizer) / 2 + block);
 }

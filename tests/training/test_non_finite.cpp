@@ -30,10 +30,20 @@ Deck dense_deck(const std::string& non_finite) {
   return deck;
 }
 
+/// MPI for the life of the program.
+const Communicator& world() {
+  struct Session {
+    Session() { MPI_Init(nullptr, nullptr); }
+    ~Session() { MPI_Finalize(); }
+  };
+  static const Session session;
+  static const Communicator ranks = Communicator::world();
+  return ranks;
+}
+
 /// A trainer with its memory, and a way to look at all that an update may touch.
 struct Training {
-  explicit Training(const std::string& non_finite)
-      : ranks(Communicator::world()), trainer(dense_deck(non_finite), ranks) {
+  explicit Training(const std::string& non_finite) : trainer(dense_deck(non_finite), world()) {
     Arena plan;
     trainer.allocate(plan);
     arena.reserve(plan);
@@ -43,8 +53,9 @@ struct Training {
   std::vector<float> state() {
     std::vector<float> all;
     const auto append = [&](Vector<float> v) { all.insert(all.end(), v.data, v.data + v.size); };
-    for (const Parameter& p : trainer.model().parameters().list()) {
+    for (const Parameter& p : trainer.model().parameters().list())
       append(trainer.model().parameters().values(p));
+    for (const Optimizer::Piece& p : trainer.optimizer().pieces()) {
       append(trainer.optimizer().m(p));
       append(trainer.optimizer().v(p));
     }
@@ -57,7 +68,6 @@ struct Training {
       }
     });
   }
-  Communicator ranks;
   Trainer trainer;
   Arena arena;
 };
@@ -69,9 +79,6 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 }  // namespace
 
 TEST_CASE("a loss that is not finite stops the step or is skipped", "[trainer]") {
-  int initialized = 0;
-  MPI_Initialized(&initialized);
-  if (initialized == 0) MPI_Init(nullptr, nullptr);
   for (const float bad :
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     Training stop("stop");
@@ -101,7 +108,6 @@ TEST_CASE("a loss that is not finite stops the step or is skipped", "[trainer]")
     CHECK_FALSE(skip.step(2).skipped);
     CHECK_FALSE(same_bits(skip.state(), unchanged));
   }
-  if (initialized == 0) MPI_Finalize();
 }
 
 TEST_CASE("the norm names the first tensor whose gradient is not finite", "[optimizer]") {
@@ -110,7 +116,10 @@ TEST_CASE("the norm names the first tensor whose gradient is not finite", "[opti
   Optimizer optimizer(deck.optimizer, model.parameters());
   const auto allocate = [&](Arena& arena) {
     model.allocate(arena, {.sequences = 1, .rows = 6});
-    optimizer.allocate(arena, model.parameters());
+    ModelShards shards;
+    for (int r = 0; r < kRegions; ++r)
+      shards.regions[r] = Shards(model.parameters().size(static_cast<Region>(r)));
+    optimizer.allocate(arena, model.parameters(), shards);
   };
   Arena plan;
   allocate(plan);
@@ -118,12 +127,12 @@ TEST_CASE("the norm names the first tensor whose gradient is not finite", "[opti
   arena.reserve(plan);
   allocate(arena);
   const ExecSpace exec;
-  CHECK(optimizer.norm(exec, model.parameters(), 6).finite);
+  CHECK(optimizer.norm(exec, model.parameters(), 6, world()).finite);
   for (const Parameter& p : model.parameters().list()) {
     const Vector<float> gradient = model.parameters().gradient(p, 0);
     float& element = gradient[gradient.size / 2];
     element = -std::numeric_limits<float>::infinity();
-    const Optimizer::Norm norm = optimizer.norm(exec, model.parameters(), 6);
+    const Optimizer::Norm norm = optimizer.norm(exec, model.parameters(), 6, world());
     CHECK_FALSE(norm.finite);
     CHECK(norm.bad_tensor == p.name);
     element = 0;

@@ -35,8 +35,13 @@ TEST_CASE("a model's state covers every parameter once", "[state]") {
   for (const StateTensor& tensor : model_state(model)) {
     std::int64_t shape = 1;
     for (const std::int64_t extent : tensor.spec.shape) shape *= extent;
-    CHECK(shape == static_cast<std::int64_t>(tensor.parts.size()) * tensor.part_elements);
-    CHECK(tensor.spec.parts == static_cast<std::int64_t>(tensor.parts.size()));
+    CHECK(tensor.spec.parts == static_cast<std::int64_t>(tensor.pieces.size()));
+    std::int64_t covered = 0;
+    for (const StatePiece& piece : tensor.pieces) {
+      CHECK(piece.offset == covered);
+      covered += piece.count;
+    }
+    CHECK(covered == shape);
     if (tensor.spec.name == "model/layers/1/mlp/experts/gate_proj/weight") {
       stacked = true;
       CHECK(tensor.spec.shape == std::vector<std::int64_t>{4, 6, 8});
@@ -44,7 +49,7 @@ TEST_CASE("a model's state covers every parameter once", "[state]") {
     }
     if (tensor.spec.name.find("gate/e_score") != std::string::npos || tensor.on_host) continue;
     elements += shape;
-    parts += tensor.parts.size();
+    parts += tensor.pieces.size();
   }
   std::int64_t expected = 0;
   for (const Parameter& p : model.parameters().list()) expected += p.elements();
