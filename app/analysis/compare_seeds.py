@@ -8,9 +8,9 @@ NAME is what the table and the picture call a method, RUNS a pattern of run fold
     compare_seeds.py "bias=runs/bias-*" "no balancing=runs/none-*"
 
 Printed for each method: the last validation loss (mean, and each run's in order of their names) and MaxVio of each
-step and of summed loads over the last N steps, as load_balance.py defines them. --plot draws the validation loss
-and MaxVio of a step over the run, the mean of the seeds with a band from the lowest to the highest (needs
-matplotlib).
+step and of summed loads over the last N steps, as load_balance.py defines them (- for models without experts).
+--plot draws the validation loss and MaxVio of a step over the run, the mean of the seeds with a band from the
+lowest to the highest (needs matplotlib).
 """
 import argparse
 import glob
@@ -40,14 +40,14 @@ def read_group(text):
 
 
 def summary(name, runs, steps):
-    rows = [run.balance(steps) for run in runs]
-    mean = mean_of(rows)
+    losses = {run.name: run.last_validation() for run in runs}
+    dense = all(run.loads is None for run in runs)
+    balance = {} if dense else mean_of([run.balance(steps) for run in runs])
     return {
         "method": name,
-        "validation_loss": mean["validation_loss"],
-        "validation_losses": {row["run"]: row["validation_loss"] for row in rows},
-        "max_violation_each_step": mean["max_violation_each_step"],
-        "max_violation_summed": mean["max_violation_summed"],
+        "validation_loss": float(numpy.mean(list(losses.values()))),
+        "validation_losses": losses,
+        **{figure: balance.get(figure) for figure in ("max_violation_each_step", "max_violation_summed")},
     }
 
 
@@ -56,8 +56,9 @@ def print_table(rows):
     print(f"{'method':<{width}}  {'validation':>10}  {'each step':>9}  {'summed':>7}  runs")
     for row in rows:
         losses = " ".join(f"{loss:.4f}" for loss in row["validation_losses"].values())
-        print(f"{row['method']:<{width}}  {row['validation_loss']:>10.4f}  {row['max_violation_each_step']:>9.3f}  "
-              f"{row['max_violation_summed']:>7.3f}  {losses}")
+        each, summed = ("-" if value is None else f"{value:.3f}"
+                        for value in (row["max_violation_each_step"], row["max_violation_summed"]))
+        print(f"{row['method']:<{width}}  {row['validation_loss']:>10.4f}  {each:>9}  {summed:>7}  {losses}")
 
 
 def smoothed(values, window):
@@ -84,6 +85,8 @@ def plot(groups, path):
         measured = ~numpy.isnan(runs[0].validation)
         steps = runs[0].step
         draw_band(loss, steps[measured], [run.validation[measured] for run in runs], colour, name, marker=".")
+        if any(run.loads is None for run in runs):
+            continue
         window = max(1, len(steps) // 100)
         violations = [smoothed(max_violation(run.loads).mean(axis=1), window) for run in runs]
         draw_band(balance, steps, violations, colour, name)

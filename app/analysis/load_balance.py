@@ -32,19 +32,17 @@ def max_violation(loads):
 
 
 class Run:
-    """What the metrics of one run say about balance."""
+    """What the metrics of one run say about balance; `loads` is None where the model has no experts."""
 
     def __init__(self, path):
         self.name = os.path.basename(os.path.normpath(path))
         file_path = os.path.join(path, "metrics.h5") if os.path.isdir(path) else path
         with h5py.File(file_path, "r") as file:
-            if "loads" not in file:
-                raise ValueError(f"{file_path}: no loads: the model has no experts")
             modules = file["mtp_loss"].shape[1] if "mtp_loss" in file else 0
             self.step = file["step"][()]
             self.validation = file["validation_loss"][()]
-            loads = file["loads"][()]  # (rows, layers, experts), MTP modules last
-        self.loads = loads[:, : loads.shape[1] - modules].astype(float)
+            loads = file["loads"][()] if "loads" in file else None  # (rows, layers, experts), MTP modules last
+        self.loads = None if loads is None else loads[:, : loads.shape[1] - modules].astype(float)
 
     def last_validation(self):
         """The loss of the last row that has one; NaN without."""
@@ -53,6 +51,8 @@ class Run:
 
     def last_loads(self, steps):
         """Loads of the last `steps` steps, (steps, layers, experts)."""
+        if self.loads is None:
+            raise ValueError(f"{self.name}: no loads: the model has no experts")
         last = self.step[-1]
         rows = self.step > last - steps
         if last < steps or rows.sum() != steps:

@@ -25,7 +25,10 @@ def check_numbers(work):
     for row in (first, second):
         assert_near(row["max_violation_each_step"], 0.45)
         assert_near(row["max_violation_summed"], 0.25)
+    write_run(os.path.join(work, "dense-1"), range(1, 21), module=False, experts=False)
+    groups.append(f"no experts={work}/dense-*")
     table = script(SCRIPT, *groups, "--steps", "10").stdout
+    assert "no experts      1.7500          -        -  1.7500" in table, table
     assert "first           1.6250      0.450    0.250  1.5000 1.7500" in table, table
     if importlib.util.find_spec("matplotlib"):
         picture = os.path.join(work, "methods.png")
@@ -41,6 +44,7 @@ def check_refusals(work):
     assert_refused(script(SCRIPT, f"none={work}/nothing-*"), "matches no run")
     assert_refused(script(SCRIPT, f"mixed={work}/[ac]-*", "--steps", "5"), "other steps")
     assert_refused(script(SCRIPT, f"short={work}/b-*"), "fewer --steps")
+    assert_refused(script(SCRIPT, f"mixed={work}/[bd]*-1", "--steps", "5"), "no experts")
 
 
 with tempfile.TemporaryDirectory() as work_folder:
