@@ -32,10 +32,10 @@ def check_numbers(work):
     assert "first           1.6250      0.450    0.250  1.5000 1.7500" in table, table
     if importlib.util.find_spec("matplotlib"):
         picture = os.path.join(work, "methods.png")
-        result = script(SCRIPT, *groups, "--steps", "10", "--plot", picture)
+        result = script(SCRIPT, *groups, "--steps", "10", "-o", picture)
         assert result.returncode == 0 and os.path.getsize(picture) > 1000, result.stderr
     else:
-        print("matplotlib is not installed: --plot was not tried")
+        print("matplotlib is not installed: -o was not tried")
 
 
 def check_refusals(work):

@@ -29,10 +29,10 @@ def check_numbers(work):
     assert "1.7500      0.450    0.250        0.500" in table.stdout, table.stdout
     if importlib.util.find_spec("matplotlib"):
         picture = os.path.join(work, "loads.png")
-        result = script(SCRIPT, *folders, "--steps", "10", "--plot", picture)
+        result = script(SCRIPT, *folders, "--steps", "10", "-o", picture)
         assert result.returncode == 0 and os.path.getsize(picture) > 1000, result.stderr
     else:
-        print("matplotlib is not installed: --plot was not tried")
+        print("matplotlib is not installed: -o was not tried")
 
 
 def check_refusals(work):

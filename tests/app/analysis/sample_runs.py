@@ -29,6 +29,8 @@ def write_run(folder, steps, module=True, experts=True, validation=1.75):
         if experts:
             rows = [[LAYER_0[step % 2], LAYER_1] + ([MODULE] if module else []) for step in steps]
             file["loads"] = numpy.array(rows, dtype="i8")
+            loads = file["loads"][()].astype(float)
+            file["max_violation"] = loads.max(axis=2) / loads.mean(axis=2) - 1
 
 
 def script(name, *arguments):
