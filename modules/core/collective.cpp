@@ -2,32 +2,49 @@
 
 #include <exception>
 
-#include "core/error.hpp"
+#include "core/no_space.hpp"
 
 namespace moray {
+namespace {
 
-void agree(Collective& ranks, const std::function<void()>& work) {
+// In front of a message that travels: what it was thrown as.
+constexpr char kNoSpace = 's';
+constexpr char kOther = 'e';
+
+/// What a failed rank tells the others.
+std::string outcome_of(const std::function<void()>& work) {
   constexpr std::size_t kLongest = 1000;  // characters of a message that travel
-  std::string message;
   try {
     work();
+    return "";
+  } catch (const NoSpace& error) {
+    return kNoSpace + std::string(error.what()).substr(0, kLongest);
   } catch (const std::exception& error) {
-    message = std::string(error.what()).substr(0, kLongest);
-    if (message.empty()) message = "unknown error";
+    return kOther + std::string(error.what()).substr(0, kLongest);
   }
-  if (ranks.all(message.empty())) return;
-  const std::vector<std::string> messages = ranks.gather(message);
+}
+
+}  // namespace
+
+void agree(Collective& ranks, const std::function<void()>& work) {
+  const std::string outcome = outcome_of(work);
+  if (ranks.all(outcome.empty())) return;
+  const std::vector<std::string> outcomes = ranks.gather(outcome);
   std::string text;
   std::size_t failed = 0;
-  for (std::size_t rank = 0; rank < messages.size(); ++rank) {
-    if (messages[rank].empty()) continue;
-    if (failed++ == 0) {
-      text = ranks.size() == 1 ? messages[rank] : fmt::format("rank {}: {}", rank, messages[rank]);
-    }
+  char kind = kNoSpace;
+  for (std::size_t rank = 0; rank < outcomes.size(); ++rank) {
+    if (outcomes[rank].empty()) continue;
+    if (outcomes[rank][0] != kNoSpace) kind = kOther;
+    const std::string message = outcomes[rank].substr(1);
+    if (failed++ == 0)
+      text = ranks.size() == 1 ? message : fmt::format("rank {}: {}", rank, message);
   }
   if (failed > 1) text += fmt::format(" (and {} other ranks)", failed - 1);
+  text = kind + text;
   ranks.broadcast(text);
-  throw Error(ExitCode::io, text);
+  if (text[0] == kNoSpace) throw NoSpace(text.substr(1));
+  throw Error(ExitCode::io, text.substr(1));
 }
 
 }  // namespace moray

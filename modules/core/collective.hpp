@@ -33,8 +33,9 @@ class SerialCollective final : public Collective {
 };
 
 /// Runs `work` on this rank and then agrees on its outcome: if it threw on any rank, every rank
-/// throws Error(io) with the message of the first rank that failed. So no rank is left waiting in
-/// a later collective for one that gave up. `work` itself must call no collective.
+/// throws Error(io) with the message of the first rank that failed; NoSpace if all that failed threw
+/// that. So no rank is left waiting in a later collective for one that gave up. `work` itself must
+/// call no collective.
 void agree(Collective& ranks, const std::function<void()>& work);
 
 }  // namespace moray

@@ -6,6 +6,17 @@
 #include "core/error.hpp"
 
 namespace moray {
+namespace {
+
+/// A full disk under the log ends no run: its lines are lost there.
+void put(std::string_view line, std::FILE* file) {
+  std::fwrite(line.data(), 1, line.size(), file);
+  std::fputc('\n', file);
+  std::fflush(file);
+  std::clearerr(file);
+}
+
+}  // namespace
 
 Log& Log::global() {
   static Log log;
@@ -26,12 +37,8 @@ void Log::close() {
 }
 
 void Log::write(std::string_view line) {
-  fmt::print(stdout, "{}\n", line);
-  std::fflush(stdout);
-  if (file_ != nullptr) {
-    fmt::print(file_, "{}\n", line);
-    std::fflush(file_);
-  }
+  put(line, stdout);
+  if (file_ != nullptr) put(line, file_);
 }
 
 void Log::warning(std::string text) {
@@ -41,7 +48,10 @@ void Log::warning(std::string text) {
       return;
     }
   }
-  fmt::print(stderr, "warning{}: {}\n", rank_ == 0 ? "" : fmt::format(" (rank {})", rank_), text);
+  const std::string line =
+      fmt::format("warning{}: {}", rank_ == 0 ? "" : fmt::format(" (rank {})", rank_), text);
+  put(line, stderr);
+  if (file_ != nullptr) put(line, file_);
   warnings_.push_back({std::move(text), 1});
 }
 

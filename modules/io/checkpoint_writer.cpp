@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "core/build_info.hpp"
+#include "core/no_space.hpp"
 #include "io/checkpoint_layout.hpp"
 #include "io/crash_point.hpp"
 
@@ -69,23 +70,25 @@ void CheckpointWriter::lay_out_on_root() {
   const std::int64_t needed = expected_bytes(content_);
   const std::int64_t available = free_bytes(folder_);
   if (available < needed)
-    fail(ExitCode::io, "{}: a checkpoint needs {} MB and {} MB are free; free some space", folder_,
-         needed / 1000000 + 1, available / 1000000);
+    throw NoSpace(fmt::format("{}: a checkpoint needs {} bytes and {} are free; free some space",
+                              folder_, needed, available));
   crash_point("begin");
   remove_tree(temporary_);  // of an earlier attempt of this very process
   make_folder(temporary_);
   crash_point("folder_made");
-  offsets_ = lay_out(fmt::format("{}/{}", temporary_, kTensorFile), content_);
+  tell_full_disk(folder_, [&] {
+    offsets_ = lay_out(fmt::format("{}/{}", temporary_, kTensorFile), content_);
+  });
   blocks_ = File(fmt::format("{}/{}", temporary_, kBlockFile), O_WRONLY | O_CREAT | O_EXCL);
   crash_point("laid_out");
 }
 
 void CheckpointWriter::write(std::span<const Slab> slabs) {
-  if (!failure_.empty()) return;
+  if (failure_ != nullptr) return;
   try {
     for (const Slab& slab : slabs) write_slab(slab);
-  } catch (const std::exception& error) {
-    failure_ = error.what();
+  } catch (...) {
+    failure_ = std::current_exception();
   }
 }
 
@@ -120,14 +123,14 @@ void CheckpointWriter::write_slab(const Slab& slab) {
 std::string CheckpointWriter::commit() {
   crash_point("blocks_written");
   agree(ranks_, [&] {
-    if (!failure_.empty()) throw Error(ExitCode::io, failure_);
+    if (failure_ != nullptr) std::rethrow_exception(failure_);
     tensors_.sync();  // each rank, since each node has a cache of its own
   });
   crash_point("tensors_synced");
   collect_digests();
   agree(ranks_, [&] {
-    if (!failure_.empty()) throw Error(ExitCode::io, failure_);
-    if (ranks_.rank() == 0) finish_on_root();
+    if (failure_ != nullptr) std::rethrow_exception(failure_);
+    if (ranks_.rank() == 0) tell_full_disk(folder_, [&] { finish_on_root(); });
   });
   temporary_.clear();
   return fmt::format("{}/{}", folder_, checkpoint_name(content_.step));
@@ -147,11 +150,11 @@ void CheckpointWriter::collect_digests() {
       packed.append(reinterpret_cast<const char*>(record->digest.bytes.data()), kDigestBytes);
     }
     const std::vector<std::string> all = ranks_.gather(packed);
-    if (ranks_.rank() != 0 || !failure_.empty()) continue;  // every rank takes part to the end
+    if (ranks_.rank() != 0 || failure_ != nullptr) continue;  // every rank takes part to the end
     try {
       add_batch(first, last, all);
-    } catch (const std::exception& error) {
-      failure_ = error.what();
+    } catch (...) {
+      failure_ = std::current_exception();
     }
   }
 }

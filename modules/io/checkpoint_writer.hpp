@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,8 +21,8 @@ struct Slab {
 };
 
 /// Writes one checkpoint by the commit protocol of docs/checkpoint-format.md. Whatever fails, on
-/// whichever rank: every rank throws the same Error(io), the temporary folder is removed, and the
-/// checkpoints that were there are untouched.
+/// whichever rank: every rank throws the same Error(io), NoSpace where the disk is full, the temporary
+/// folder is removed, and the checkpoints that were there are untouched.
 ///
 /// `begin` and `commit` are called by all ranks together. `write` needs neither MPI nor HDF5, so a
 /// background thread may call it (one at a time, joined before `commit`); it keeps its failure for
@@ -66,7 +67,7 @@ class CheckpointWriter {
   std::vector<Digest> digests_;            // of each dataset (rank 0)
   std::vector<Record> records_;            // blocks that this rank wrote
   std::string temporary_;
-  std::string failure_;  // of this rank, until the next agreement
+  std::exception_ptr failure_;  // of this rank, until the next agreement
   File tensors_;
   File blocks_;  // rank 0
 };

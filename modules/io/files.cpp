@@ -13,7 +13,7 @@
 #include <system_error>
 #include <utility>
 
-#include "core/error.hpp"
+#include "core/no_space.hpp"
 
 namespace moray {
 namespace {
@@ -26,7 +26,10 @@ constexpr std::size_t kLargestCall = std::size_t{1} << 30;
   const char* hint = cause == ENOSPC || cause == EDQUOT
                          ? "; free some space or write elsewhere"
                          : (cause == EACCES || cause == EROFS ? "; check the permissions" : "");
-  fail(ExitCode::io, "{}: {} failed: {}{}", path, call, std::strerror(cause), hint);
+  const std::string message =
+      fmt::format("{}: {} failed: {}{}", path, call, std::strerror(cause), hint);
+  if (cause == ENOSPC || cause == EDQUOT) throw NoSpace(message);
+  throw Error(ExitCode::io, message);
 }
 
 }  // namespace
@@ -180,6 +183,19 @@ std::int64_t free_bytes(const std::string& path) {
   struct statvfs status {};
   if (::statvfs(path.c_str(), &status) != 0) fail_call(path, "statvfs");
   return static_cast<std::int64_t>(status.f_bavail) * static_cast<std::int64_t>(status.f_frsize);
+}
+
+void tell_full_disk(const std::string& folder, const std::function<void()>& work) {
+  constexpr std::int64_t kFull = std::int64_t{1} << 20;
+  try {
+    work();
+  } catch (const NoSpace&) {
+    throw;
+  } catch (const Error& error) {
+    if (free_bytes(folder) < kFull)
+      throw NoSpace(fmt::format("{}; the disk is full: free some space", error.what()));
+    throw;
+  }
 }
 
 std::string parent_of(const std::string& path) {

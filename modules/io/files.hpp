@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,7 +11,7 @@
 namespace moray {
 
 /// POSIX files with errors that name the call, the path and the cause. All functions throw
-/// Error(io).
+/// Error(io), and NoSpace where the disk or the user's quota is full.
 
 /// The calls by which this program writes: tests replace them to let the k-th write fail with
 /// ENOSPC or EIO. Never changed while a file is written.
@@ -64,6 +65,9 @@ std::vector<std::string> list_folder(const std::string& path);
 void remove_tree(const std::string& path);
 /// Bytes that this user may still write to the file system of `path`.
 std::int64_t free_bytes(const std::string& path);
+/// Runs `work`, which writes through HDF5 into `folder`. HDF5 does not say why a write failed, or says
+/// nothing at all: an error while less than 1 MiB is free is thrown as NoSpace.
+void tell_full_disk(const std::string& folder, const std::function<void()>& work);
 /// The folder that `path` lies in; "." for a bare name.
 std::string parent_of(const std::string& path);
 

@@ -99,6 +99,10 @@ struct MetricTable {
 };
 
 /// Rank 0 writes. All functions throw Error(io).
+///
+/// A row is with the operating system when `append` returns, so a killed process loses none, and on
+/// the disk at most 10 s later while rows come. On a full disk `append` keeps rows in memory, with a
+/// warning, and writes them when there is room.
 class MetricsWriter {
  public:
   /// `run` is the run's folder. Rows of an earlier part of the run with a step after `resumed` are
@@ -109,22 +113,28 @@ class MetricsWriter {
   MetricRow row() const { return MetricRow(schema_); }
   /// Writes a row; its step must be after that of the row before.
   void append(const MetricRow& row);
-  /// Fsyncs what was appended.
+  /// Fsyncs what was appended. Throws NoSpace on a full disk, and keeps the rows.
   void sync();
-  /// Moves the rows since the last segment to a new one. At each checkpoint and at the end.
+  /// Moves the rows since the last segment to a new one. At each checkpoint and at the end. Throws
+  /// NoSpace on a full disk; the rows then stay where they are and go with the next segment.
   void close_segment();
 
  private:
   /// Drops rows after `resumed` from the segments, the last ones first.
   void cut_segments(std::vector<std::int64_t>& numbers, std::int64_t resumed);
   void start_rows(const MetricTable& table);
+  void write_waiting();
 
   std::string run_;
   MetricSchema schema_;
   File rows_;
-  std::int64_t end_ = 0;  // bytes of whole frames
+  std::int64_t end_ = 0;     // bytes of the file that are on the disk: whole frames
+  std::string waiting_;      // frames behind them
+  std::size_t written_ = 0;  // bytes of those that the operating system has
   std::int64_t last_step_ = INT64_MIN;
+  std::int64_t segment_step_ = INT64_MIN;  // last step in a segment
   std::chrono::steady_clock::time_point synced_;
+  std::chrono::steady_clock::time_point appended_;
 };
 
 /// All rows of a run, also of one that is being written. Damaged parts are named in a warning and

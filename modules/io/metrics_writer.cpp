@@ -1,14 +1,18 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "core/error.hpp"
 #include "core/log.hpp"
+#include "core/no_space.hpp"
 #include "io/metrics.hpp"
 
 namespace moray {
 namespace {
 
 constexpr auto kSyncEvery = std::chrono::seconds(10);
+// A row that comes so long after the one before is fsynced at once: the next may be long in coming.
+constexpr auto kSlow = std::chrono::seconds(1);
+// Rows that a full disk keeps in memory; a day of rows a second of the largest models.
+constexpr std::size_t kMostWaiting = std::size_t{256} << 20;
 
 /// A damaged file must not keep a run from being resumed: what it held is lost, and said so.
 void set_aside(const std::string& path, const Error& error) {
@@ -29,7 +33,10 @@ MetricTable rows_or_set_aside(const std::string& path, const MetricSchema& schem
 }  // namespace
 
 MetricsWriter::MetricsWriter(std::string run, MetricSchema schema, std::int64_t resumed)
-    : run_(std::move(run)), schema_(std::move(schema)), synced_(std::chrono::steady_clock::now()) {
+    : run_(std::move(run)),
+      schema_(std::move(schema)),
+      synced_(std::chrono::steady_clock::now()),
+      appended_(synced_) {
   using namespace metrics_files;
   if (!path_exists(folder(run_))) make_folder(folder(run_));
   std::vector<std::int64_t> numbers = segments(run_);
@@ -37,7 +44,8 @@ MetricsWriter::MetricsWriter(std::string run, MetricSchema schema, std::int64_t 
   // Rows since then; those that a segment has already are left from a kill in close_segment.
   MetricTable table(schema_);
   if (path_exists(rows_path(run_))) table = rows_or_set_aside(rows_path(run_), schema_);
-  table.cut(last_step_, resumed);
+  segment_step_ = last_step_;
+  table.cut(segment_step_, resumed);
   if (table.rows > 0) last_step_ = table.last_step();
   if (table.schema != schema_) {
     if (table.rows > 0)
@@ -89,28 +97,55 @@ void MetricsWriter::start_rows(const MetricTable& table) {
 
 void MetricsWriter::append(const MetricRow& row) {
   MORAY_REQUIRE(row.step() > last_step_);
-  const std::string frame =
-      metrics_files::frame(row.words().data(), row.words().size() * sizeof(std::int64_t));
-  rows_.write(frame.data(), frame.size(), end_);
-  end_ += static_cast<std::int64_t>(frame.size());
+  waiting_ += metrics_files::frame(row.words().data(), row.words().size() * sizeof(std::int64_t));
   last_step_ = row.step();
-  if (std::chrono::steady_clock::now() - synced_ >= kSyncEvery) sync();
+  const auto now = std::chrono::steady_clock::now();
+  const bool due = now - synced_ >= kSyncEvery || now - appended_ >= kSlow;
+  appended_ = now;
+  try {
+    write_waiting();
+    if (due) sync();
+  } catch (const NoSpace& error) {
+    if (waiting_.size() > kMostWaiting) throw;
+    Log::global().warn("{}: rows of metrics are kept in memory until there is room", error.what());
+  }
 }
 
+void MetricsWriter::write_waiting() {
+  rows_.write(waiting_.data() + written_, waiting_.size() - written_,
+              end_ + static_cast<std::int64_t>(written_));
+  written_ = waiting_.size();
+}
+
+/// Rows leave the memory when they are on the disk: a file system may say only here that it is full.
 void MetricsWriter::sync() {
-  rows_.sync();
+  write_waiting();
+  try {
+    rows_.sync();
+  } catch (const NoSpace&) {
+    written_ = 0;
+    throw;
+  }
+  end_ += static_cast<std::int64_t>(written_);
+  waiting_.clear();
+  written_ = 0;
   synced_ = std::chrono::steady_clock::now();
 }
 
 void MetricsWriter::close_segment() {
   using namespace metrics_files;
+  sync();
   std::int64_t end = 0;
-  const MetricTable table = read_rows(rows_path(run_), end);
+  MetricTable table = read_rows(rows_path(run_), end);
   if (end != end_)
     fail(ExitCode::io, "{}: was changed by somebody else at byte {}", rows_path(run_), end);
+  table.cut(segment_step_, INT64_MAX);  // left there when the disk was full
   if (table.rows == 0) return;
   const std::vector<std::int64_t> numbers = segments(run_);
-  write_segment(segment_path(run_, numbers.empty() ? 1 : numbers.back() + 1), table);
+  tell_full_disk(run_, [&] {
+    write_segment(segment_path(run_, numbers.empty() ? 1 : numbers.back() + 1), table);
+  });
+  segment_step_ = table.last_step();
   start_rows(MetricTable(schema_));
 }
 

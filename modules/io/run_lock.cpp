@@ -20,14 +20,16 @@ namespace moray {
 namespace {
 
 constexpr std::int64_t kLargestLock = 4096;
+constexpr std::chrono::milliseconds kPoll{200};
 
 std::string host_name() {
   char name[256] = {};
   return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
 }
 
-/// When a process of this host began, in clock ticks since boot; empty if there is none. With it a
-/// process number that was given to somebody else is told from the old one.
+/// When a process of this host began, in clock ticks since boot; empty if that cannot be read, "ended"
+/// for one that only waits to be asked about by its parent. With it a process number that was given
+/// to somebody else is told from the old one.
 std::string process_start(long process) {
   try {
     // The file has no size that fstat would tell: read what comes.
@@ -40,6 +42,7 @@ std::string process_start(long process) {
       const auto blank = rest.find(' ');
       if (blank == std::string_view::npos) return "";
       rest.remove_prefix(blank + 1);
+      if (field == 2 && (rest.starts_with('Z') || rest.starts_with('X'))) return "ended";
     }
     return std::string(rest.substr(0, rest.find(' ')));
   } catch (const Error&) {
@@ -107,26 +110,45 @@ bool create(const std::string& path, const std::string& text) {
 
 }  // namespace
 
-RunLock::RunLock(const std::string& run, std::chrono::milliseconds heartbeat)
+RunLock::RunLock(const std::string& run, std::chrono::milliseconds patience,
+                 std::chrono::milliseconds heartbeat)
     : path_(run + "/lock"), text_(own_text()) {
-  // Two jobs that find the same stale lock must not both take it: they queue at the folder. Where
-  // the file system has no flock, the heartbeat tells the one that was robbed.
-  const File folder(run, O_RDONLY | O_DIRECTORY);
-  ::flock(folder.descriptor(), LOCK_EX);
-  if (!create(path_, text_)) {
-    const std::string owner = read_text(path_, kLargestLock);
-    const std::string who = fmt::format("process {} on {} (job {})", field(owner, "process"),
-                                        field(owner, "host"), field(owner, "job"));
-    if (!is_stale(owner, path_))
+  const auto end = std::chrono::steady_clock::now() + patience;
+  std::string owner;
+  for (bool first = true; !acquire(owner); first = false) {
+    if (std::chrono::steady_clock::now() >= end)
       fail(ExitCode::io,
            "{}: the run is in use by {}, last heard {:.0f} s ago; wait for it, or remove the file "
            "if you know that it is gone",
-           path_, who, age(path_));
-    Log::global().warn("{}: taken over from {}, which is gone", path_, who);
-    replace_text(path_, text_);
+           path_, owner, age(path_));
+    if (first)
+      Log::global().info("{}: the run is in use by {}; waiting up to {} s for it to end", path_,
+                         owner, std::chrono::duration_cast<std::chrono::seconds>(patience).count());
+    std::this_thread::sleep_for(kPoll);
   }
-  ::flock(folder.descriptor(), LOCK_UN);
   thread_ = std::thread([this, heartbeat] { beat(heartbeat); });
+}
+
+/// Takes the lock if there is none or its owner is gone; else says whose it is.
+bool RunLock::acquire(std::string& owner) {
+  // Two jobs that find the same stale lock must not both take it: they queue at the folder. Where
+  // the file system has no flock, the heartbeat tells the one that was robbed.
+  const File folder(parent_of(path_), O_RDONLY | O_DIRECTORY);
+  ::flock(folder.descriptor(), LOCK_EX);  // until the folder is closed
+  if (create(path_, text_)) return true;
+  std::string text;
+  try {
+    text = read_text(path_, kLargestLock);
+  } catch (const Error&) {
+    if (path_exists(path_)) throw;
+    return create(path_, text_);  // its owner let go of it just now
+  }
+  owner = fmt::format("process {} on {} (job {})", field(text, "process"), field(text, "host"),
+                      field(text, "job"));
+  if (!is_stale(text, path_)) return false;
+  Log::global().warn("{}: taken over from {}, which is gone", path_, owner);
+  replace_text(path_, text_);
+  return true;
 }
 
 void RunLock::beat(std::chrono::milliseconds heartbeat) {

@@ -13,14 +13,17 @@ namespace moray {
 /// process and job and is touched every few seconds by a thread of its own.
 ///
 /// A lock whose process is gone from this host, or of another host whose heartbeat is older than
-/// kStale, is taken over with a warning. A live one is an Error(io) that names its owner.
+/// kStale, is taken over with a warning. A live one is an Error(io) that names its owner; whoever goes
+/// on with a run gives it a while first, since the ranks of a killed job may still be ending.
 class RunLock {
  public:
   static constexpr std::chrono::seconds kHeartbeat{15};
   static constexpr std::chrono::seconds kStale{180};
+  static constexpr std::chrono::seconds kPatience{10};
 
-  /// On rank 0.
-  explicit RunLock(const std::string& run, std::chrono::milliseconds heartbeat = kHeartbeat);
+  /// On rank 0. Waits up to `patience`, with a message, for a live owner to let go.
+  explicit RunLock(const std::string& run, std::chrono::milliseconds patience = {},
+                   std::chrono::milliseconds heartbeat = kHeartbeat);
   ~RunLock();
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
@@ -32,6 +35,7 @@ class RunLock {
   void require_owned() const;
 
  private:
+  bool acquire(std::string& owner);
   void beat(std::chrono::milliseconds heartbeat);
 
   std::string path_;

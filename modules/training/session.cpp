@@ -58,14 +58,22 @@ TrainingSession::TrainingSession(const TrainRequest& request, const Communicator
   prepare_memory();
 }
 
+/// Everything that can be wrong is looked at before a folder is made, or before one that is there is
+/// written to: what is refused leaves no trace.
 void TrainingSession::start() {
   std::string digests;
   agree(collective_, [&] {
     if (root()) digests = digests_text(data_.digests());
   });
   data_digests_ = ranks_.broadcast(digests, 0);
-  open_folder();
-  start_weights();
+  const bool old = goes_on();
+  std::optional<Checkpoint> checkpoint;
+  if (!old) checkpoint = find_checkpoint(false);
+  open_folder(old);
+  if (old) checkpoint = find_checkpoint(true);
+  record_start();
+  set_state(checkpoint);
+  open_metrics();
   banner();
 }
 
@@ -82,52 +90,32 @@ void TrainingSession::prepare_memory() {
   if (sampler_) sampler_->start();
 }
 
-void TrainingSession::open_folder() {
-  agree(collective_, [&] {
-    if (!root()) return;
-    const bool goes_on =
-        request_.resume == "auto" && !request_.out.empty() && RunFolder::holds_run(request_.out);
-    folder_ =
-        goes_on ? RunFolder::open(request_.out) : RunFolder::create(request_.out, deck_.run.name);
-    lock_ = std::make_unique<RunLock>(folder_->path());
-    folder_->record_start(request_.reading.text, request_.reading.resolved);
-    folder_->write_status("running");
-    remove_leftovers(folder_->checkpoints());
-    Log::global().open(folder_->log());
-  });
-  folder_path_ = ranks_.broadcast(root() ? folder_->path() : std::string(), 0);
-  stop_ = std::make_unique<StopWatch>(request_.time_limit, root() ? folder_path_ : std::string());
+/// Whether --resume auto finds a run in the folder.
+bool TrainingSession::goes_on() {
+  const bool found =
+      request_.resume == "auto" && !request_.out.empty() && RunFolder::holds_run(request_.out);
+  return ranks_.broadcast(found ? "yes" : "no", 0) == "yes";
 }
 
-std::optional<Checkpoint> TrainingSession::find_checkpoint() {
-  if (request_.resume == "none") return std::nullopt;
-  if (request_.resume == "auto") return open_newest(collective_, folder_path_ + "/checkpoints");
-  return open_verified(collective_, resolve_checkpoint(request_.resume));
-}
-
-void TrainingSession::start_weights() {
-  if (const std::optional<Checkpoint> checkpoint = find_checkpoint()) {
-    resume_from(*checkpoint);
-  } else {
-    trainer_.initialize();
-    if (!deck_.init.from.empty()) {
-      const Checkpoint from = open_verified(collective_, resolve_checkpoint(deck_.init.from));
-      load_state(from, model_state(trainer_.model()));
-      trainer_.optimizer().start_ema(trainer_.pass().exec, trainer_.model().parameters());
-      Log::global().info("weights and routing bias from {}", from.path());
-    }
+/// Where the state comes from: the run's own newest checkpoint, that of --resume PATH, or, for the
+/// weights of a new run, that of init.from.
+std::optional<Checkpoint> TrainingSession::find_checkpoint(bool goes_on) {
+  std::optional<Checkpoint> checkpoint;
+  if (goes_on) {
+    checkpoint = open_newest(collective_, folder_path_ + "/checkpoints");
+  } else if (request_.resume != "none" && request_.resume != "auto") {
+    checkpoint = open_verified(collective_, resolve_checkpoint(request_.resume));
   }
-  first_step_ = step_;
-  agree(collective_, [&] {
-    if (!root()) return;
-    if (step_ > 0) supersede_after(folder_->checkpoints(), step_);
-    const auto layers = static_cast<std::int64_t>(trainer_.model().moe_layers().size());
-    metrics_ =
-        std::make_unique<MetricsWriter>(folder_path_, metric_schema(deck_.model, layers), step_);
-  });
+  resumes_ = checkpoint.has_value();
+  if (resumes_) {
+    require_same_run(*checkpoint);
+  } else if (!deck_.init.from.empty()) {
+    checkpoint = open_verified(collective_, resolve_checkpoint(deck_.init.from));
+  }
+  return checkpoint;
 }
 
-void TrainingSession::resume_from(const Checkpoint& checkpoint) {
+void TrainingSession::require_same_run(const Checkpoint& checkpoint) const {
   require_resumable(checkpoint.text("resolved_deck"), request_.reading.resolved);
   if (digests_only(checkpoint.text("data_digests")) != digests_only(data_digests_)) {
     fail(ExitCode::usage,
@@ -136,20 +124,64 @@ void TrainingSession::resume_from(const Checkpoint& checkpoint) {
          "new run with `init: {{from: {}}}`",
          request_.deck_path, checkpoint.step(), checkpoint.path());
   }
-  load_state(checkpoint, model_state(trainer_.model()));
-  load_state(checkpoint, optimizer_state(trainer_.model(), trainer_.optimizer()));
-  trainer_.model().fill_rotary_table();
-  step_ = checkpoint.step();
-  saved_ = step_;
-  verified_ = step_;
-  if (trainer_.timeline().samples_before(step_) != checkpoint.integer("samples")) {
+  const std::int64_t samples = trainer_.timeline().samples_before(checkpoint.step());
+  if (samples != checkpoint.integer("samples")) {
     fail(ExitCode::usage,
          "{}: the batch schedule of the deck gives {} sequences before step {}, the checkpoint has "
          "{}",
-         request_.deck_path, trainer_.timeline().samples_before(step_), step_,
-         checkpoint.integer("samples"));
+         request_.deck_path, samples, checkpoint.step(), checkpoint.integer("samples"));
   }
-  Log::global().info("resumed at step {} from {}", step_, checkpoint.path());
+}
+
+void TrainingSession::open_folder(bool goes_on) {
+  agree(collective_, [&] {
+    if (!root()) return;
+    folder_ =
+        goes_on ? RunFolder::open(request_.out) : RunFolder::create(request_.out, deck_.run.name);
+    lock_ = std::make_unique<RunLock>(folder_->path(),
+                                      goes_on ? RunLock::kPatience : std::chrono::seconds(0));
+    Log::global().open(folder_->log());
+  });
+  folder_path_ = ranks_.broadcast(root() ? folder_->path() : std::string(), 0);
+}
+
+void TrainingSession::record_start() {
+  agree(collective_, [&] {
+    if (!root()) return;
+    recorded_ = true;
+    folder_->record_start(request_.reading.text, request_.reading.resolved);
+    folder_->write_status("running");
+    remove_leftovers(folder_->checkpoints());
+  });
+  stop_ = std::make_unique<StopWatch>(request_.time_limit, root() ? folder_path_ : std::string());
+}
+
+void TrainingSession::set_state(const std::optional<Checkpoint>& checkpoint) {
+  if (!resumes_) trainer_.initialize();
+  if (!checkpoint) return;
+  load_state(*checkpoint, model_state(trainer_.model()));
+  if (!resumes_) {
+    trainer_.optimizer().start_ema(trainer_.pass().exec, trainer_.model().parameters());
+    Log::global().info("weights and routing bias from {}", checkpoint->path());
+    return;
+  }
+  load_state(*checkpoint, optimizer_state(trainer_.model(), trainer_.optimizer()));
+  trainer_.model().fill_rotary_table();
+  step_ = checkpoint->step();
+  first_step_ = step_;
+  saved_ = step_;
+  verified_ = step_;
+  Log::global().info("resumed at step {} from {}", step_, checkpoint->path());
+}
+
+void TrainingSession::open_metrics() {
+  agree(collective_, [&] {
+    if (!root()) return;
+    if (step_ > 0) supersede_after(folder_->checkpoints(), step_);
+    const auto layers = static_cast<std::int64_t>(trainer_.model().moe_layers().size());
+    metrics_ =
+        std::make_unique<MetricsWriter>(folder_path_, metric_schema(deck_.model, layers), step_);
+  });
 }
 
 /// What may be asked for and cannot be run; named before anything is made.

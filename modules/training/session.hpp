@@ -32,15 +32,19 @@ class TrainingSession {
  private:
   // Start.
   void prepare_memory();
-  void open_folder();
-  void start_weights();
-  void resume_from(const Checkpoint& checkpoint);
-  std::optional<Checkpoint> find_checkpoint();
+  bool goes_on();
+  std::optional<Checkpoint> find_checkpoint(bool goes_on);
+  void require_same_run(const Checkpoint& checkpoint) const;
+  void open_folder(bool goes_on);
+  void record_start();
+  void set_state(const std::optional<Checkpoint>& checkpoint);
+  void open_metrics();
 
   // Loop (session_loop.cpp).
   void after_step(const StepReport& report, double seconds);
   double validate();
-  void save(std::int64_t step);
+  void save();
+  void save_if_room();
   StopReason agree_to_stop(double seconds);
   void finish(ExitCode code);
 
@@ -65,9 +69,11 @@ class TrainingSession {
   std::optional<RunFolder> folder_;          ///< rank 0
   std::string folder_path_;                  ///< all ranks
   std::unique_ptr<RunLock> lock_;            ///< rank 0
+  bool recorded_ = false;                    ///< rank 0: the folder is this start's
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<StopWatch> stop_;
   std::string data_digests_;
+  bool resumes_ = false;         ///< the state of a run goes on, not only its weights
   std::int64_t step_ = 0;        ///< steps done
   std::int64_t first_step_ = 0;  ///< steps done when this start began
   std::int64_t saved_ = -1;      ///< step of the newest checkpoint

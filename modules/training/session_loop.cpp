@@ -3,6 +3,8 @@
 #include <limits>
 
 #include "core/log.hpp"
+#include "core/no_space.hpp"
+#include "io/checkpoint_layout.hpp"
 #include "training/run_metrics.hpp"
 #include "training/samples.hpp"
 #include "training/session.hpp"
@@ -30,15 +32,15 @@ ExitCode TrainingSession::run() {
         stop_->elapsed() - last_save_at_ >= 60 * deck_.checkpoint.every_minutes;
     if (deck_.checkpoint.every_minutes > 0 && ranks_.size() > 1)
       ranks_.maximum(std::span(&minutes_due, 1));
-    if (timeline.due(deck_.checkpoint.every, step_ - 1) || minutes_due != 0 ||
-        reason != StopReason::none)
-      save(step_);
     if (reason == StopReason::signal || reason == StopReason::time_limit) {
       if (step_ < timeline.total()) code = ExitCode::resubmit;
       Log::global().info("stopped by {} after step {}",
                          reason == StopReason::signal ? "a signal" : "the time limit", step_);
       break;
     }
+    const bool due = timeline.due(deck_.checkpoint.every, step_ - 1) || minutes_due != 0 ||
+                     reason == StopReason::save;
+    if (due && step_ < timeline.total()) save_if_room();
   }
   finish(code);
   return code;
@@ -98,18 +100,24 @@ CheckpointContent TrainingSession::checkpoint_content(std::int64_t step) const {
   return content;
 }
 
-void TrainingSession::save(std::int64_t step) {
-  if (saved_ == step) return;
+/// Saves the state after step_ steps, unless that has been done.
+void TrainingSession::save() {
+  if (saved_ == step_) return;
   const double begin = stop_->elapsed();
-  if (root()) lock_->require_owned();
-  const std::vector<StateTensor> tensors =
-      owned_state(trainer_.model(), trainer_.optimizer(), root());
+  agree(collective_, [&] {
+    if (root()) lock_->require_owned();
+  });
   const std::string path = save_state(collective_, folder_path_ + "/checkpoints", utc_compact(),
-                                      tensors, checkpoint_content(step));
-  saved_ = step;
+                                      owned_state(trainer_.model(), trainer_.optimizer(), root()),
+                                      checkpoint_content(step_));
+  saved_ = step_;
   agree(collective_, [&] {
     if (!root()) return;
-    metrics_->close_segment();
+    try {
+      metrics_->close_segment();
+    } catch (const NoSpace& error) {
+      Log::global().warn("{}; these rows of metrics go with the next checkpoint", error.what());
+    }
     const std::int64_t every = trainer_.timeline().steps(deck_.checkpoint.keep_every);
     apply_retention(folder_->checkpoints(), {deck_.checkpoint.keep_last, every}, verified_);
   });
@@ -118,8 +126,28 @@ void TrainingSession::save(std::int64_t step) {
   Log::global().info("checkpoint {} in {:.2f} s", path, last_save_seconds_);
 }
 
+/// A save that is not the last may fail for lack of space: what a full disk would cost is the run,
+/// what going on costs is at most the work until the next save.
+void TrainingSession::save_if_room() {
+  try {
+    save();
+  } catch (const NoSpace& error) {
+    last_save_at_ = stop_->elapsed();
+    if (!root()) return;
+    CheckpointContent content = checkpoint_content(step_);
+    for (const StateTensor& tensor : owned_state(trainer_.model(), trainer_.optimizer(), root()))
+      content.datasets.push_back(tensor.spec);
+    Log::global().warn(
+        "NO CHECKPOINT at step {}: {}. A checkpoint needs {} bytes, {} are free; training goes on, "
+        "the next save tries again, {}",
+        step_, error.what(), expected_bytes(content), free_bytes(folder_path_),
+        saved_ < 0 ? "there is no checkpoint yet"
+                   : fmt::format("the newest checkpoint is that of step {}", saved_));
+  }
+}
+
 void TrainingSession::finish(ExitCode code) {
-  save(step_);
+  save();
   agree(collective_, [&] {
     if (!root()) return;
     metrics_->close_segment();
@@ -131,7 +159,7 @@ void TrainingSession::finish(ExitCode code) {
 
 void TrainingSession::failed(const std::string& reason) const noexcept {
   try {
-    if (root() && lock_ != nullptr && lock_->owned()) folder_->write_status("failed: " + reason);
+    if (root() && recorded_ && lock_->owned()) folder_->write_status("failed: " + reason);
   } catch (const std::exception&) {
     // The reason itself is on its way to the user; a full disk must not hide it.
   }

@@ -1,6 +1,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <cmath>
 #include <csignal>
 #include <fstream>
@@ -8,7 +10,7 @@
 #include <random>
 
 #include "catch.hpp"
-#include "core/error.hpp"
+#include "core/no_space.hpp"
 #include "io/metrics.hpp"
 #include "tests/io/sample.hpp"
 
@@ -280,21 +282,85 @@ TEST_CASE("schemas and rows that cannot be are refused", "[metrics]") {
   CHECK_THROWS_AS(writer.append(row), std::logic_error);
 }
 
-TEST_CASE("an append that fails leaves whole rows and can be tried again", "[metrics]") {
+namespace {
+
+std::atomic<bool> disk_is_full, sync_is_full;
+
+/// A disk that takes half of what it is given, or says only at the fsync that it is full.
+void install_full_disk() {
+  file_calls().pwrite = [](int descriptor, const void* data, std::size_t size, off_t at) {
+    if (!disk_is_full) return ::pwrite(descriptor, data, size, at);
+    if (size > 100) return ::pwrite(descriptor, data, size / 2, at);
+    errno = ENOSPC;
+    return ssize_t{-1};
+  };
+  file_calls().fsync = [](int descriptor) {
+    if (!disk_is_full && !sync_is_full) return ::fsync(descriptor);
+    errno = ENOSPC;
+    return -1;
+  };
+}
+
+}  // namespace
+
+TEST_CASE("a full disk keeps rows waiting and loses none", "[metrics]") {
   TemporaryFolder run;
   MetricsWriter writer(run.path(), sample_schema(), 0);
   writer.append(sample_row(writer, 1));
   const FileCalls saved = file_calls();
-  file_calls().pwrite = [](int descriptor, const void* data, std::size_t size, off_t at) {
-    static bool half = false;
-    half = !half;
-    if (half) return ::pwrite(descriptor, data, size / 2, at);
-    errno = ENOSPC;
-    return ssize_t{-1};
-  };
-  CHECK_THROWS_AS(writer.append(sample_row(writer, 2)), Error);
+  install_full_disk();
+  disk_is_full = true;
+  for (std::int64_t step : {2, 3}) CHECK_NOTHROW(writer.append(sample_row(writer, step)));
+  CHECK_THROWS_AS(writer.sync(), NoSpace);
+  CHECK_THROWS_AS(writer.close_segment(), NoSpace);
+  CHECK(read_metrics(run.path()).rows < 3);
+  disk_is_full = false;
+  writer.append(sample_row(writer, 4));
+  check_rows(run.path(), 4);
+  // Full from the segment on: its rows stay, and go with the next one, once.
+  writer.sync();
+  disk_is_full = true;
+  CHECK_THROWS_AS(writer.close_segment(), NoSpace);
+  disk_is_full = false;
+  check_rows(run.path(), 4);
+  sync_is_full = true;
+  CHECK_THROWS_AS(writer.close_segment(), NoSpace);
+  sync_is_full = false;
+  writer.append(sample_row(writer, 5));
+  writer.close_segment();
+  check_rows(run.path(), 5);
   file_calls() = saved;
-  check_rows(run.path(), 1);
-  writer.append(sample_row(writer, 2));
-  check_rows(run.path(), 2);
+  CHECK(metrics_files::segments(run.path()).size() == 1);
+}
+
+TEST_CASE("a segment that was written before the disk was full is not written again", "[metrics]") {
+  TemporaryFolder run;
+  MetricsWriter writer(run.path(), sample_schema(), 0);
+  for (std::int64_t step : {1, 2}) writer.append(sample_row(writer, step));
+  writer.sync();
+  const FileCalls saved = file_calls();
+  // Each of its fsyncs fails once, also those behind the rename of the segment.
+  static int syncs = 0;
+  bool failed = true;
+  int failures = 0;
+  for (int last = 1; failed; ++last) {
+    syncs = -last;
+    file_calls().fsync = [](int descriptor) {
+      if (++syncs < 0) return ::fsync(descriptor);
+      errno = ENOSPC;
+      return -1;
+    };
+    try {
+      writer.close_segment();
+      failed = false;
+    } catch (const NoSpace&) {
+      ++failures;
+    }
+    file_calls() = saved;
+    check_rows(run.path(), 2);
+  }
+  CHECK(failures > 4);
+  writer.append(sample_row(writer, 3));
+  writer.close_segment();
+  check_rows(run.path(), 3);
 }

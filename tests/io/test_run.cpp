@@ -70,6 +70,36 @@ TEST_CASE("the lock of a killed process is taken over at once", "[lock]") {
   CHECK_FALSE(message_of([&] { RunLock second(run.path()); }).empty());
 }
 
+TEST_CASE("a killed process that nobody has asked about yet is no owner", "[lock]") {
+  TemporaryFolder run;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    RunLock lock(run.path());
+    ::raise(SIGKILL);
+  }
+  siginfo_t ended = {};
+  ::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT);  // it stays a zombie
+  CHECK(ended.si_status == SIGKILL);
+  CHECK(RunLock(run.path()).owned());
+  ::waitpid(child, nullptr, 0);
+}
+
+TEST_CASE("an owner that is ending is waited for, another one is not waited for long", "[lock]") {
+  using namespace std::chrono_literals;
+  TemporaryFolder run;
+  auto owner = std::make_unique<RunLock>(run.path());
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK_FALSE(message_of([&] { RunLock second(run.path(), 300ms); }).empty());
+  CHECK(std::chrono::steady_clock::now() - begin >= 300ms);
+  std::thread ending([&] {
+    std::this_thread::sleep_for(300ms);
+    owner.reset();
+  });
+  CHECK(message_of([&] { RunLock second(run.path(), 60s); }).empty());
+  CHECK(std::chrono::steady_clock::now() - begin < 30s);
+  ending.join();
+}
+
 TEST_CASE("another host's lock is stale when its heartbeat stops", "[lock]") {
   TemporaryFolder run;
   std::ofstream(run / "lock") << "host elsewhere\nspace x\nprocess 1\nstarted 2\njob 77\ntoken 3\n";
@@ -95,7 +125,7 @@ TEST_CASE("a process number that was given again is no owner", "[lock]") {
 TEST_CASE("a lock is touched while it is held, and a robbed owner notices", "[lock]") {
   using namespace std::chrono_literals;
   TemporaryFolder run;
-  RunLock lock(run.path(), 5ms);
+  RunLock lock(run.path(), 0ms, 5ms);
   make_older(run / "lock", 1000);
   const auto is_fresh = [&] {
     struct stat status {};

@@ -79,7 +79,7 @@ train --out "$work/text" "data.sources=[{paths: [$work/none.txt]}]" data.synthet
 check "missing data are an error" is $? 3
 train --out "$work/broken" init.from="$work/nowhere"
 check "a missing checkpoint is an error" is $? 3
-check "which STATUS names" grep -q '^failed: .*nowhere' "$work/broken/STATUS"
+check "and nothing is made" [ ! -e "$work/broken" ]
 train --out "$work/pipe" parallel.expert=2 parallel.expert_lanes=4
 check "layouts that cannot run are refused" is $? 2
 train --out "$work/nan" learning_rate.peak=1e30 learning_rate.final=1e30 optimizer.clip=0 learning_rate.schedule=constant
