@@ -22,7 +22,8 @@ void declare(Section& section, ModelSizes& config) {
       .source("DeepSeek-V3, published configuration");
   section
       .key("init_std", config.init_std,
-           "Standard deviation of the initial weights; small models take 0.02.")
+           "Standard deviation of the initial weights; small models take more, about 1 / "
+           "sqrt(width).")
       .at_least(0)
       .source("DeepSeek-V3 report, section 4.2");
 }
