@@ -37,7 +37,16 @@ struct Options {
   bool all = false;                    ///< inspect: the optimizer's tensors too
   bool diff = false;                   ///< inspect: compare two checkpoints
   std::int64_t window = 100;           ///< inspect: the last so many steps, for the balance
-  double dead = 0.01;  ///< inspect: below this part of the mean load an expert is dead
+  double dead = 0.01;              ///< inspect: below this part of the mean load an expert is dead
+  std::string schedule;            ///< plan: a schedule, or all; empty: none
+  std::string durations;           ///< plan: F,B,W,FB in ms
+  std::string hardware;            ///< plan: a hardware file, in place of durations
+  std::string stages;              ///< plan: equal, auto, or layers of each stage
+  double communication = -1;       ///< plan: ms between pipeline ranks; -1: the hardware's, or 0
+  std::int64_t pipeline = 0;       ///< plan: pipeline ranks; 0: the deck's
+  std::int64_t micro_batches = 0;  ///< plan: of a data rank; 0: the deck's
+  std::string timeline;            ///< plan: SVG file
+  std::string trace;               ///< plan: Perfetto trace file
   bool json = false;
   bool csv = false;      ///< bench
   double seconds = 0.2;  ///< bench: for each contestant of each row

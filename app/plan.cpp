@@ -8,6 +8,7 @@
 
 #include "commands.hpp"
 #include "core/error.hpp"
+#include "plan_schedules.hpp"
 #include "training/deck.hpp"
 
 namespace moray {
@@ -84,7 +85,7 @@ void print_text(const Deck& deck, const Plan& plan) {
              flops_text(plan.run_flops()));
 }
 
-void print_json(const std::string& path, const Plan& plan) {
+void print_json(const std::string& path, const Plan& plan, const ScheduleComparison& schedules) {
   nlohmann::ordered_json modules = nlohmann::ordered_json::array();
   for (const ModuleParameters& m : plan.parameters.modules)
     modules.push_back({{"name", m.name}, {"total", m.total}, {"active", m.active}});
@@ -93,7 +94,7 @@ void print_json(const std::string& path, const Plan& plan) {
     bytes[std::string(kMemoryNames[i])] = plan.bytes[i];
   bytes["products"] = plan.product_bytes;
   bytes["total"] = plan.total_bytes();
-  const nlohmann::ordered_json result = {
+  nlohmann::ordered_json result = {
       {"deck", path},
       {"parameters",
        {{"total", plan.parameters.total},
@@ -119,6 +120,7 @@ void print_json(const std::string& path, const Plan& plan) {
         {"tokens_per_step", plan.tokens_per_step},
         {"tokens", plan.run_tokens},
         {"flops", plan.run_flops()}}}};
+  if (!schedules.plans.empty()) result["schedules"] = schedules_json(schedules);
   fmt::print("{}\n", result.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
@@ -127,10 +129,12 @@ void print_json(const std::string& path, const Plan& plan) {
 int plan(const Options& options) {
   const Deck deck = read_deck(options.deck, options.overrides, nullptr, options.ranks);
   const Plan plan = make_plan(deck);
+  const ScheduleComparison schedules = compare_schedules(options, deck, plan.parameters);
   if (options.json) {
-    print_json(options.deck, plan);
+    print_json(options.deck, plan, schedules);
   } else {
     print_text(deck, plan);
+    print_schedules(schedules);
   }
   return static_cast<int>(ExitCode::done);
 }

@@ -55,7 +55,19 @@ def check_decks():
     assert sum(plan["rank"]["bytes"].values()) == 2 * plan["rank"]["bytes"]["total"]
     big = validated("plan", os.path.join(REPOSITORY, "input", "deepseek-v3-671b.yaml"), "--ranks", "2048")
     assert big["parameters"]["total"] > 671e9
+    check_schedules()
     assert validated("info")["variants"]["gemm"]
+
+
+def check_schedules():
+    sizes = ("--pipeline", "4", "--micro-batches", "6")
+    plans = validated("plan", TINY, "--schedule", "all", "--durations", "1,1,1,2.75", *sizes)["schedules"]["plans"]
+    assert [plan["name"] for plan in plans] == ["1f1b", "zb1p", "dualpipe", "dualpipev"]
+    assert ["problem" in plan for plan in plans] == [False, False, True, True], plans
+    assert plans[0]["waiting_ms"] == plans[0]["published_bubble_ms"] == 9 and len(plans[0]["ranks"]) == 4
+    v3 = [os.path.join(REPOSITORY, "input", *path) for path in (["deepseek-v3-671b.yaml"], ["hardware", "h800-2048.yaml"])]
+    step = validated("plan", v3[0], "--schedule", "dualpipe", "--hardware", v3[1])["schedules"]["step_seconds"]
+    assert abs(sum(step["mean_rank"].values()) + step["optimizer"] - step["step"]) < 1e-9
 
 
 def check_models(run, dense, wide):

@@ -74,6 +74,35 @@ TEST_CASE("a wrong command line is 2, with the nearest name", "[app]") {
   CHECK(moray("check --ranks many " + kTiny).code == 2);
 }
 
+TEST_CASE("schedules are planned from a deck and options", "[app]") {
+  const std::string plan = "plan " + kTiny + " --schedule ";
+  const std::string sizes = " --pipeline 4 --micro-batches 8";
+  const Run all = moray(plan + "all --durations 1,1,1,2.75" + sizes);
+  CHECK(all.code == 0);
+  // By the formulas: 3 x 3, 3 x 1, 2.75 + 2 - 3, and 3 times that of stages half as large.
+  CHECK(contains(all, "\n  1f1b               33          9   27.27           9           4"));
+  CHECK(contains(all, "\n  zb1p               27          3   11.11           3           4"));
+  CHECK(contains(all, "\n  dualpipe           25"));
+  CHECK(contains(all, "\n  dualpipev"));
+  const auto refused = [&](const std::string& arguments, const std::string& message) {
+    CAPTURE(arguments);
+    const Run run = moray(plan + arguments);
+    CHECK(run.code == 2);
+    CHECK(run.text == message + "\n");
+  };
+  refused("dualpip --durations 1,1,1,2" + sizes,
+          "--schedule dualpip: one of 1f1b, zb1p, dualpipe, dualpipev, all");
+  refused("all" + sizes, "--schedule needs one of --durations F,B,W,FB and --hardware FILE");
+  refused(
+      "zb1p --durations 1,1,x,2" + sizes,
+      "--durations 1,1,x,2: give four times in ms, forward, input gradient, weight gradient and "
+      "overlapped pair, such as 50,75,32,128");
+  refused("dualpipe --durations 1,1,1,2 --pipeline 4 --micro-batches 6",
+          "dualpipe on 4 pipeline ranks needs at least 8 micro-batches, not 6");
+  refused("1f1b --durations 1,1,1,2 --micro-batches 4 --pipeline 2 --stages 1,2",
+          "stages '1,2' have more layers than the model's 2");
+}
+
 TEST_CASE("the launcher learns that a command runs on one rank", "[app]") {
   const Run run = moray("launch-info check " + kTiny);
   CHECK(run.code == 2);

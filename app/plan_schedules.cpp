@@ -1,0 +1,138 @@
+#include "plan_schedules.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "config/number.hpp"
+#include "core/error.hpp"
+#include "pipeline/picture.hpp"
+#include "pipeline/trace.hpp"
+#include "planning/hardware.hpp"
+#include "training/layout_rules.hpp"
+
+namespace moray {
+namespace {
+
+StageDurations parse_durations(const std::string& text) {
+  std::vector<double> values;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    double value = 0;
+    if (!parse_number(std::string_view(text).substr(at, comma - at), value).empty() || value < 0)
+      break;
+    values.push_back(value);
+    at = comma + 1;
+  }
+  if (values.size() != 4)
+    fail(ExitCode::usage,
+         "--durations {}: give four times in ms, forward, input gradient, weight gradient and "
+         "overlapped pair, such as 50,75,32,128",
+         text);
+  return {values[0], values[1], values[2], values[3]};
+}
+
+std::vector<ScheduleKind> kinds_of(const std::string& name) {
+  if (name == "all") return {kScheduleKinds.begin(), kScheduleKinds.end()};
+  const auto kind = schedule_kind(name);
+  if (!kind)
+    fail(ExitCode::usage, "--schedule {}: one of 1f1b, zb1p, dualpipe, dualpipev, all", name);
+  return {*kind};
+}
+
+int count_of(std::int64_t option, std::int64_t of_deck, const char* what) {
+  const std::int64_t count = option > 0 ? option : of_deck;
+  if (count < 1 || count > 1'000'000)
+    fail(ExitCode::usage, "{} {} {}", count, what, "make no plan");
+  return static_cast<int>(count);
+}
+
+void ask(const Options& options, const Deck& deck, ScheduleComparison& c) {
+  if (options.durations.empty() == options.hardware.empty())
+    fail(ExitCode::usage, "--schedule needs one of --durations F,B,W,FB and --hardware FILE");
+  ScheduleQuestion& q = c.question;
+  q.ranks = count_of(options.pipeline, deck.parallel.pipeline, "pipeline ranks");
+  const std::int64_t sequences = deck.batch.sequences / data_ranks(deck);
+  const std::int64_t micro = deck.batch.micro > 0 ? deck.batch.micro : sequences;
+  q.micro_batches = count_of(options.micro_batches, sequences / micro, "micro-batches");
+  q.costs = forward_costs(deck.model, deck.batch.length);
+  q.stages = options.stages;
+  if (!options.durations.empty()) {
+    double total = q.costs.embedding + q.costs.last;
+    for (const double cost : q.costs.layers) total += cost;
+    q.timed = {parse_durations(options.durations), total / q.ranks};
+    if (q.stages.empty()) q.stages = "equal";
+    c.source = "--durations, of 1/P of the model";
+  } else {
+    c.hardware = read_hardware(options.hardware);
+    const LayerTimes& t = c.hardware->layer;
+    const double exchange = t.dispatch + t.combine;
+    q.timed.durations = {t.forward + exchange, t.input_gradient + exchange, t.weight_gradient,
+                         t.overlapped};
+    q.timed.cost = t.flops * t.tokens / static_cast<double>(micro * deck.batch.length);
+    q.communication = c.hardware->stage_exchange;
+    if (q.stages.empty()) q.stages = "auto";
+    c.source = options.hardware + ", of a layer";
+  }
+  if (options.communication >= 0) q.communication = options.communication;
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  file.close();
+  if (!file) fail(ExitCode::io, "{}: cannot be written", path);
+}
+
+/// "times.svg" -> "times-zb1p.svg" when there are several.
+std::string path_for(const std::string& path, const SchedulePlan& plan, bool several) {
+  if (!several) return path;
+  const std::filesystem::path p(path);
+  return (p.parent_path() / fmt::format("{}-{}{}", p.stem().string(),
+                                        schedule_name(plan.shape.kind), p.extension().string()))
+      .string();
+}
+
+void write_pictures(const Options& options, const ScheduleComparison& c) {
+  double until = 0;  // all to one scale
+  for (const SchedulePlan& p : c.plans) until = std::max(until, p.timeline.end());
+  std::vector<NamedTimeline> timelines;
+  for (const SchedulePlan& p : c.plans) {
+    if (!p.problem.empty()) continue;
+    PictureOptions picture;
+    picture.title =
+        fmt::format("{}: {} ranks, {} micro-batches, {:.4g} ms", schedule_name(p.shape.kind),
+                    p.shape.ranks, p.shape.micro_batches, p.step());
+    picture.until = until;
+    if (!options.timeline.empty())
+      write_file(path_for(options.timeline, p, c.plans.size() > 1),
+                 timeline_picture(p.timeline, picture));
+    timelines.push_back({fmt::format("{} planned", schedule_name(p.shape.kind)), &p.timeline});
+  }
+  if (!options.trace.empty()) write_file(options.trace, perfetto_trace(timelines, 1000));
+}
+
+}  // namespace
+
+ScheduleComparison compare_schedules(const Options& options, const Deck& deck,
+                                     const ParameterPlan& parameters) {
+  ScheduleComparison c;
+  if (options.schedule.empty()) return c;
+  const std::vector<ScheduleKind> kinds = kinds_of(options.schedule);
+  ask(options, deck, c);
+  for (const ScheduleKind kind : kinds) c.plans.push_back(plan_schedule(kind, c.question));
+  if (kinds.size() == 1 && !c.plans[0].problem.empty())
+    fail(ExitCode::usage, "{}", c.plans[0].problem);
+  if (kinds.size() == 1 && c.hardware) {
+    const PipelineShape& shape = c.plans[0].shape;
+    const double data = static_cast<double>(deck.run.ranks) / shape.ranks;
+    c.step =
+        predict_step(c.plans[0], optimizer_bytes(deck, parameters, shape, data), c.hardware->link);
+    if (c.hardware->published.deck != deck.run.name) c.hardware->published = {};
+  }
+  write_pictures(options, c);
+  return c;
+}
+
+}  // namespace moray

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "options.hpp"
+#include "planning/step_prediction.hpp"
+#include "training/training_config.hpp"
+
+namespace moray {
+
+/// The schedules that `moray plan` was asked to compare.
+struct ScheduleComparison {
+  std::string source;  ///< of the durations
+  ScheduleQuestion question;
+  std::vector<SchedulePlan> plans;
+  std::optional<Hardware> hardware;
+  std::optional<StepPrediction> step;  ///< of one schedule on a machine
+};
+
+/// Plans what --schedule names, and writes the pictures and the trace that were asked for. Empty
+/// without --schedule. Throws Error(usage) for options that do not fit together, and for one schedule
+/// that is not possible (among all of them it is a row that says why).
+ScheduleComparison compare_schedules(const Options& options, const Deck& deck,
+                                     const ParameterPlan& parameters);
+
+void print_schedules(const ScheduleComparison& comparison);
+nlohmann::ordered_json schedules_json(const ScheduleComparison& comparison);
+
+}  // namespace moray

@@ -1,0 +1,122 @@
+// What moray plan --schedule prints: a row a schedule, and a step beside a published one.
+#include <fmt/format.h>
+
+#include "plan_schedules.hpp"
+
+namespace moray {
+namespace {
+
+// One row a sort of op: of the mean and of the busiest rank, and what was published.
+void print_step(const StepPrediction& p, const PublishedStep& was) {
+  const bool published = was.step > 0;
+  fmt::print("\n{:<14} {:>12} {:>14}", "step, seconds", "mean rank", "busiest rank");
+  fmt::print("{}\n", published ? "    published  mean against it" : "");
+  const auto row = [&](const char* name, double mean, double busiest, double was_then) {
+    fmt::print("  {:<12} {:>12.3f} {:>14.3f}", name, mean, busiest);
+    if (published && was_then > 0)
+      fmt::print(" {:>12.3f} {:>+14.1f} %", was_then, 100 * (mean / was_then - 1));
+    fmt::print("\n");
+  };
+  row("F", p.mean.forward, p.busiest.forward, was.forward);
+  row("B, BW", p.mean.backward, p.busiest.backward, was.backward);
+  row("W", p.mean.weight, p.busiest.weight, was.weight);
+  row("F&B", p.mean.overlapped, p.busiest.overlapped, was.overlapped);
+  row("waiting", p.mean.waiting, p.busiest.waiting, was.bubble);
+  row("optimizer", p.optimizer, p.optimizer, was.optimizer);
+  row("step", p.step, p.step, was.step);
+  if (published)
+    fmt::print("  published: {}; docs/schedules.md explains the differences\n", was.source);
+}
+
+}  // namespace
+
+void print_schedules(const ScheduleComparison& c) {
+  if (c.plans.empty()) return;
+  const ScheduleQuestion& q = c.question;
+  const StageDurations& d = q.timed.durations;
+  fmt::print(
+      "\nschedules on {} pipeline ranks, {} micro-batches of a data rank (times from {}:\n"
+      "  F {:.4g}, B {:.4g}, W {:.4g}, F&B {:.4g}, between ranks {:.4g} ms)\n",
+      q.ranks, q.micro_batches, c.source, d.forward, d.input_gradient, d.weight_gradient,
+      d.overlapped, q.communication);
+  fmt::print("  {:<10} {:>10} {:>10} {:>7} {:>11} {:>11} {:>7} {:>7}  {}\n", "", "step ms",
+             "waiting ms", "%", "published", "activations", "W later", "weights",
+             "layers of stages");
+  for (const SchedulePlan& p : c.plans) {
+    if (!p.problem.empty()) {
+      fmt::print("  {:<10} {}\n", schedule_name(p.shape.kind), p.problem);
+      continue;
+    }
+    const double waiting = p.mean().waiting;
+    fmt::print("  {:<10} {:>10.5g} {:>10.4g} {:>7.2f} {:>11.4g} {:>11.4g} {:>7} {:>6}x  {}\n",
+               schedule_name(p.shape.kind), p.step(), waiting, 100 * waiting / p.step(),
+               p.published_bubble, p.activations(), p.most_put_off(), p.weight_copies(), p.stages);
+  }
+  fmt::print(
+      "  waiting: mean of the ranks; published: the bubble of the formula for equal stages "
+      "without\n"
+      "  communication; activations: most alive on a rank, in micro-batches of 1/{} of the "
+      "layers\n",
+      q.ranks);
+  if (c.step) print_step(*c.step, c.hardware->published);
+}
+
+nlohmann::ordered_json schedules_json(const ScheduleComparison& c) {
+  const ScheduleQuestion& q = c.question;
+  const StageDurations& d = q.timed.durations;
+  nlohmann::ordered_json plans = nlohmann::ordered_json::array();
+  for (const SchedulePlan& p : c.plans) {
+    nlohmann::ordered_json plan = {{"name", schedule_name(p.shape.kind)}};
+    if (!p.problem.empty()) {
+      plan["problem"] = p.problem;
+      plans.push_back(plan);
+      continue;
+    }
+    nlohmann::ordered_json ranks = nlohmann::ordered_json::array();
+    for (int rank = 0; rank < p.shape.ranks; ++rank) {
+      const TimeBySort t = time_by_sort(p.timeline, rank);
+      const RankNeeds& needs = p.needs[static_cast<std::size_t>(rank)];
+      ranks.push_back({{"forward_ms", t.forward},
+                       {"backward_ms", t.backward},
+                       {"weight_ms", t.weight},
+                       {"overlapped_ms", t.overlapped},
+                       {"waiting_ms", t.waiting},
+                       {"activation_slots", needs.activations},
+                       {"weights_put_off", needs.pending_weights}});
+    }
+    plan.update({{"stages", p.stages},
+                 {"step_ms", p.step()},
+                 {"waiting_ms", p.mean().waiting},
+                 {"published_bubble_ms", p.published_bubble},
+                 {"activations", p.activations()},
+                 {"weight_copies", p.weight_copies()},
+                 {"ranks", ranks}});
+    plans.push_back(plan);
+  }
+  nlohmann::ordered_json result = {{"pipeline", q.ranks},
+                                   {"micro_batches", q.micro_batches},
+                                   {"durations",
+                                    {{"source", c.source},
+                                     {"forward_ms", d.forward},
+                                     {"input_gradient_ms", d.input_gradient},
+                                     {"weight_gradient_ms", d.weight_gradient},
+                                     {"overlapped_ms", d.overlapped},
+                                     {"communication_ms", q.communication}}},
+                                   {"plans", plans}};
+  if (c.step) {
+    const auto sorts = [](const TimeBySort& t) {
+      return nlohmann::ordered_json{{"forward", t.forward},
+                                    {"backward", t.backward},
+                                    {"weight", t.weight},
+                                    {"overlapped", t.overlapped},
+                                    {"waiting", t.waiting}};
+    };
+    result["step_seconds"] = {{"mean_rank", sorts(c.step->mean)},
+                              {"busiest_rank", sorts(c.step->busiest)},
+                              {"optimizer", c.step->optimizer},
+                              {"step", c.step->step}};
+  }
+  return result;
+}
+
+}  // namespace moray

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <string>
+
+namespace moray {
+
+class Section;
+
+/// Times of one layer on a machine, from a hardware file (input/hardware/*.yaml). Milliseconds.
+struct LayerTimes {
+  double flops = 0;   ///< forward, of a token in this layer
+  double tokens = 0;  ///< of the micro-batch that was timed
+  double forward = 0;
+  double input_gradient = 0;
+  double weight_gradient = 0;
+  double dispatch = 0;  ///< with nothing to hide behind; once in F and once in B
+  double combine = 0;   ///< the same
+  double overlapped =
+      0;  ///< forward, input and weight gradient of two micro-batches, exchanges included
+};
+
+/// What a real run reported, to stand beside the prediction. Seconds; never read by a prediction.
+struct PublishedStep {
+  std::string deck;  ///< run.name of the deck that it is about; empty: nothing was published
+  std::string source;
+  double forward = 0;
+  double backward = 0;
+  double weight = 0;
+  double overlapped = 0;
+  double bubble = 0;
+  double optimizer = 0;
+  double step = 0;
+};
+
+struct Hardware {
+  std::string name;
+  LayerTimes layer;
+  double stage_exchange = 0;  ///< between pipeline ranks, per micro-batch
+  double link = 0;            ///< GB/s of a rank over the slowest link, for gradients and weights
+  PublishedStep published;
+};
+void declare(Section& root, Hardware& hardware);
+
+/// Throws Error(usage) that lists every problem with its place, Error(io) when it cannot be read.
+Hardware read_hardware(const std::string& path);
+
+}  // namespace moray

@@ -1,0 +1,139 @@
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "catch.hpp"
+#include "core/error.hpp"
+#include "planning/hardware.hpp"
+#include "planning/plan.hpp"
+#include "planning/step_prediction.hpp"
+#include "training/deck.hpp"
+
+using namespace moray;
+
+namespace {
+
+ScheduleQuestion question(int ranks, int micro_batches, const std::string& stages = "equal") {
+  ScheduleQuestion q;
+  q.ranks = ranks;
+  q.micro_batches = micro_batches;
+  q.costs.layers.assign(static_cast<std::size_t>(2 * ranks), 1.0);
+  q.timed = {{1, 1, 1, 2.75}, 2};  // of two layers, 1 / ranks of the model
+  q.stages = stages;
+  return q;
+}
+
+Deck v3() {
+  return read_deck(std::string(MORAY_INPUT_FOLDER) + "/deepseek-v3-671b.yaml");
+}
+
+}  // namespace
+
+TEST_CASE("schedules are compared for the same model", "[planning]") {
+  const ScheduleQuestion q = question(8, 20);
+  for (const ScheduleKind kind : kScheduleKinds) {
+    CAPTURE(schedule_name(kind));
+    const SchedulePlan plan = plan_schedule(kind, q);
+    REQUIRE(plan.problem.empty());
+    // Work is 20 micro-batches of 3, less what overlapping saves; the rest is waiting.
+    for (int rank = 0; rank < 8; ++rank) {
+      const TimeBySort t = time_by_sort(plan.timeline, rank);
+      CHECK(t.forward + t.backward + t.weight + t.overlapped + t.waiting == Approx(plan.step()));
+      CHECK(t.forward + t.backward + t.weight + t.overlapped * 3 / 2.75 == Approx(60));
+    }
+    CHECK(plan.timeline.longest_idle() == Approx(plan.published_bubble));
+  }
+  CHECK(plan_schedule(ScheduleKind::dualpipe, q).activations() == 9);
+  CHECK(plan_schedule(ScheduleKind::dualpipev, q).activations() == 8.5);
+  CHECK(plan_schedule(ScheduleKind::dualpipe, q).weight_copies() == 2);
+  CHECK(plan_schedule(ScheduleKind::zb1p, q).most_put_off() == 8);
+}
+
+TEST_CASE("unequal stages take the time of their layers", "[planning]") {
+  ScheduleQuestion q = question(2, 1, "3,1");
+  const SchedulePlan plan = plan_schedule(ScheduleKind::one_f_one_b, q);
+  CHECK(plan.stages == "3,1");
+  CHECK(plan.step() == 1.5 + 0.5 + 1 + 3);  // F, F, BW, BW in a row
+  q.communication = 0.25;
+  CHECK(plan_schedule(ScheduleKind::one_f_one_b, q).step() == 6.5);
+  q.stages = "auto";
+  CHECK(plan_schedule(ScheduleKind::one_f_one_b, q).stages == "2x2");
+  q.costs.last = 1;
+  CHECK(plan_schedule(ScheduleKind::one_f_one_b, q).stages == "2x2");
+  q.costs.last = 2;
+  CHECK(plan_schedule(ScheduleKind::one_f_one_b, q).stages == "3,1");
+}
+
+TEST_CASE("a schedule that is not possible says why", "[planning]") {
+  CHECK(plan_schedule(ScheduleKind::dualpipe, question(4, 6)).problem ==
+        "dualpipe on 4 pipeline ranks needs at least 8 micro-batches, not 6");
+  CHECK(plan_schedule(ScheduleKind::zb1p, question(4, 6, "3,3,1")).problem ==
+        "stages '3,3,1' are 3, and there are 4");
+}
+
+// What was published of the step stands in the hardware file and must not reach a prediction; what is
+// checked here are orders of magnitude, in docs/schedules.md the differences are explained.
+TEST_CASE("the published step is predicted from the public profile", "[planning]") {
+  const Deck deck = v3();
+  Hardware h = read_hardware(std::string(MORAY_INPUT_FOLDER) + "/hardware/h800-2048.yaml");
+  const LayerCosts costs = forward_costs(deck.model, 4096);
+  CHECK(h.layer.flops == Approx(costs.layers.back()).epsilon(1e-5));
+  CHECK(h.layer.overlapped * 4 == Approx(128.5).epsilon(1e-3));
+  // The parts by what they belong to are the time in which the profile computes.
+  CHECK(4 * (h.layer.forward + h.layer.input_gradient + h.layer.weight_gradient) ==
+        Approx(124.3).epsilon(1e-3));
+  ScheduleQuestion q;
+  q.ranks = 16;
+  q.micro_batches = 120;
+  q.costs = costs;
+  const double exchange = h.layer.dispatch + h.layer.combine;
+  q.timed = {{h.layer.forward + exchange, h.layer.input_gradient + exchange,
+              h.layer.weight_gradient, h.layer.overlapped},
+             h.layer.flops};
+  q.communication = h.stage_exchange;
+  q.stages = "auto";
+  const SchedulePlan plan = plan_schedule(ScheduleKind::dualpipe, q);
+  const double bytes = optimizer_bytes(deck, make_plan(deck).parameters, plan.shape, 128);
+  const StepPrediction step = predict_step(plan, bytes, h.link);
+  CHECK(step.step == Approx(h.published.step).epsilon(0.1));
+  CHECK(step.mean.overlapped == Approx(h.published.overlapped).epsilon(0.1));
+  CHECK(step.mean.backward == Approx(h.published.backward).epsilon(0.1));
+  const TimeBySort& m = step.mean;
+  CHECK(m.forward + m.backward + m.weight + m.overlapped + m.waiting + step.optimizer ==
+        Approx(step.step));
+}
+
+TEST_CASE("gradients and weights that a rank exchanges", "[planning]") {
+  const Deck deck = v3();
+  const ParameterPlan p = make_plan(deck).parameters;
+  // All 59 MoE layers' experts, over 16 pipeline and 64 expert ranks, 2 replicas; the rest 128.
+  const double routed = 59.0 * 256 * 44'040'192;
+  const double dense = 671'026'419'200.0 + 11'610'068'224.0 - routed;
+  CHECK(optimizer_bytes(deck, p, {ScheduleKind::zb1p, 16, 120}, 128) ==
+        Approx(6 * (dense / 16 * 127 / 128 + routed / 16 / 64 / 2)));
+  CHECK(optimizer_bytes(deck, p, {ScheduleKind::dualpipe, 16, 120}, 128) ==
+        Approx(6 * (dense / 8 * 255 / 256 + routed / 8 / 64 * 3 / 4)));
+}
+
+TEST_CASE("a hardware file is read like a deck", "[planning]") {
+  const auto path = std::filesystem::temp_directory_path() /
+                    ("moray_hardware_" + std::to_string(getpid()) + ".yaml");
+  const auto problems = [&](const std::string& text) {
+    std::ofstream(path) << text;
+    try {
+      read_hardware(path.string());
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  const std::string layer =
+      "{flops: 1, tokens: 1, forward: 1, input_gradient: 1, weight_gradient: 1";
+  CHECK(problems("name: x\nlayer: " + layer + ", overlapped: 2}\n") == "accepted");
+  const std::string said = problems("name: x\nlayer: " + layer + "}\nlinc: 3\n");
+  CHECK(said.find("overlapped") != std::string::npos);
+  CHECK(said.find("did you mean 'link'?") != std::string::npos);
+  std::filesystem::remove(path);
+  CHECK_THROWS_AS(read_hardware(path.string()), Error);
+}
