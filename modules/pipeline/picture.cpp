@@ -92,7 +92,7 @@ class Picture {
   }
   void part(double left, double y, double width, double height, const Paint& paint, int micro) {
     box(left, y, width, height, paint.fill);
-    if (width > number_width_)
+    if (width > number_width_ && height > 8)
       text(left + width / 2, y + height / 2 + 3.5, "middle", paint.text, fmt::format("{}", micro));
   }
 
@@ -163,10 +163,12 @@ class Picture {
     entry(OpKind::B, kInput, "input gradient (B)");
     entry(OpKind::W, kWeight, "weight gradient (W)");
     entry(OpKind::BW, kBackward, "both gradients (BW)");
-    if (two)
-      text(at, y + 11.5, "start", "#222",
-           "one above the other: overlapped (FB); 0 and 1 are the rank's chunks",
-           " font-size=\"12\"");
+    if (!two) return;
+    part(at, y, 15, 7.5, kForward[0], 0);
+    part(at, y + 7.5, 15, 7.5, kBackward[1], 0);
+    text(at + 20, y + 11.5, "start", "#222",
+         "overlapped forward and backward (FB); 0 and 1 are the rank's chunks",
+         " font-size=\"12\"");
   }
   bool occurs(OpKind kind) const {
     for (const auto& events : timeline_.ranks)
