@@ -21,6 +21,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr std::int64_t kChunk = 32;  // positions of a prompt that are read at a time
+
 Sampling sampling_of(const Options& o) {
   if (o.tokens < 0) fail(ExitCode::usage, "moray generate: --tokens must not be negative");
   if (o.batch < 1) fail(ExitCode::usage, "moray generate: --batch must be at least 1");
@@ -54,7 +56,9 @@ struct Continuation {
 class Generation {
  public:
   Generation(const StoredModel& stored, const Tokenizer& tokenizer, std::int64_t batch)
-      : tokenizer_(tokenizer), decoder_(stored.deck().model, batch, stored.deck().batch.length) {
+      : tokenizer_(tokenizer),
+        decoder_(stored.deck().model, batch, stored.deck().batch.length,
+                 std::min(kChunk, stored.deck().batch.length)) {
     Arena plan;
     decoder_.allocate(plan);
     arena_.reserve(plan);
@@ -183,16 +187,17 @@ void print_json(const std::string& checkpoint, const Sampling& sampling,
   fmt::print("{}\n", result.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
+/// `reads` is false when no token is to be made: then none is read.
 std::vector<Continuation> encode(const std::vector<std::string>& prompts,
-                                 const Tokenizer& tokenizer, std::int64_t context) {
+                                 const Tokenizer& tokenizer, std::int64_t context, bool reads) {
   std::vector<Continuation> all;
   for (const std::string& prompt : prompts) {
     Continuation c;
     c.prompt = prompt;
     c.tokens = tokenizer.encode(prompt);
     const auto size = static_cast<std::int64_t>(c.tokens.size());
-    c.read = std::min(size, context);
-    if (size > context) {
+    c.read = reads ? std::min(size, context) : 0;
+    if (size > context && reads) {
       fmt::print(stderr, "prompt {} of {} has {} tokens, the context {}: only its end is read\n",
                  all.size() + 1, prompts.size(), size, context);
     }
@@ -210,7 +215,8 @@ int generate(const Options& options) {
   const Deck& deck = stored.deck();
   const std::vector<std::string> prompts = read_prompts(options);
   const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(deck.data.tokenizer);
-  std::vector<Continuation> all = encode(prompts, *tokenizer, deck.batch.length);
+  std::vector<Continuation> all =
+      encode(prompts, *tokenizer, deck.batch.length, options.tokens > 0);
   // 2. A decoder of as many sequences as there are prompts, with weights of its own.
   const KokkosSession kokkos(options);
   select_kernels(deck);

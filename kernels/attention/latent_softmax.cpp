@@ -6,12 +6,12 @@
 namespace moray {
 
 template <class Real>
-void latent_softmax(const ExecSpace& exec, Matrix<Real> scores) {
+void latent_softmax(const ExecSpace& exec, LatentRows rows, Matrix<Real> scores) {
   static const std::string label = "moray::attention::latent_softmax";
   parallel_for(
       label, exec, scores.rows, KOKKOS_LAMBDA(const std::int64_t i) {
         Real* row = scores.row(i);
-        const std::int64_t n = scores.cols;
+        const std::int64_t n = rows.first + i / rows.heads % rows.queries;
         const Real m = row_max<Real>(n, [&](std::int64_t j) { return row[j]; });
         for (std::int64_t j = 0; j < n; ++j) {
           const Real d = row[j] - m;
@@ -22,7 +22,7 @@ void latent_softmax(const ExecSpace& exec, Matrix<Real> scores) {
       });
 }
 
-template void latent_softmax(const ExecSpace&, Matrix<float>);
-template void latent_softmax(const ExecSpace&, Matrix<double>);
+template void latent_softmax(const ExecSpace&, LatentRows, Matrix<float>);
+template void latent_softmax(const ExecSpace&, LatentRows, Matrix<double>);
 
 }  // namespace moray

@@ -55,12 +55,13 @@ class Mla {
   /// x (T, D) normed input; out (T, D).
   void forward(Pass<Real>& pass, const RowLayout& rows, const RotaryTable<Real>& table,
                Matrix<const Real> x, Slot& slot, Matrix<Real> out) const;
-  /// One position of each sequence, for generation: x (B, D), out (B, D), a slot of B rows. Reads
-  /// and extends the cache; the same function as forward up to rounding, and a sequence's bits do
-  /// not depend on those beside it.
-  void decode(Pass<Real>& pass, const RotaryTable<Real>& table, std::int64_t position,
-              Matrix<const Real> x, Slot& slot, const LatentCache<Real>& cache,
-              Matrix<Real> out) const;
+  /// The positions from `position` on of each sequence, rows.rows of them, for generation: x (T, D),
+  /// out (T, D), a slot of T rows. Reads and extends the cache; the same function as forward up to
+  /// rounding. The bits of a position depend neither on the sequences beside it nor on how many
+  /// positions are read at a time.
+  void decode(Pass<Real>& pass, const RowLayout& rows, const RotaryTable<Real>& table,
+              std::int64_t position, Matrix<const Real> x, Slot& slot,
+              const LatentCache<Real>& cache, Matrix<Real> out) const;
   /// dx (T, D) from dout (T, D), which is kept in `deferred`. Recomputes q and kv when asked.
   void backward_input(Pass<Real>& pass, const RowLayout& rows, const RotaryTable<Real>& table,
                       bool recompute, Matrix<const Real> dout, Slot& slot, Deferred& deferred,
@@ -101,10 +102,11 @@ class Mla {
   void up_query(Pass<Real>& pass, std::int64_t rows, const RotaryTable<Real>& table,
                 Slot& slot) const;
   // The parts of decode, in order.
-  void append(Pass<Real>& pass, const Slot& slot, std::int64_t position,
+  void append(Pass<Real>& pass, const RowLayout& rows, const Slot& slot, std::int64_t position,
               const LatentCache<Real>& cache) const;
   void absorb_query(Pass<Real>& pass, Matrix<const Real> q, const LatentCache<Real>& cache) const;
-  void mix_latents(Pass<Real>& pass, std::int64_t count, const LatentCache<Real>& cache) const;
+  void mix_latents(Pass<Real>& pass, const RowLayout& rows, std::int64_t position,
+                   const LatentCache<Real>& cache) const;
   void absorb_value(Pass<Real>& pass, const LatentCache<Real>& cache, Matrix<Real> o) const;
 
   AttentionConfig config_;

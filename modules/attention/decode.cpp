@@ -1,6 +1,7 @@
-// One position at a time, with the up-projections absorbed: kv_b = [W_UK; W_UV] of each head is
-// applied to the query and to the weighted latent instead of to every cached position, so that a
-// query reads c + rope elements a position, whatever the number of heads.
+// Some positions of each sequence, with the up-projections absorbed: kv_b = [W_UK; W_UV] of each head
+// is applied to the query and to the weighted latent instead of to every cached position, so that a
+// query reads c + rope elements a position, whatever the number of heads. Each row of this is computed
+// by itself, so that its bits do not depend on how many positions are read at a time.
 #include "attention/attention.hpp"
 #include "core/error.hpp"
 #include "kernels/attention/latent_softmax.hpp"
@@ -9,14 +10,16 @@
 
 namespace moray {
 
-/// Writes [latent | rotary key] of a position behind those of the positions before.
+/// Writes [latent | rotary key] of the new positions behind those of the positions before.
 template <class Real>
-void Mla<Real>::append(Pass<Real>& pass, const Slot& slot, std::int64_t position,
-                       const LatentCache<Real>& cache) const {
-  for (std::int64_t s = 0; s < slot.down.rows; ++s) {
-    const Matrix<Real> entry = cache.of(s, position + 1).row_range(position, 1);
-    copy<Real>(pass.exec, slot.latent_kv.row_range(s, 1), entry.column_range(0, config_.latent));
-    copy<Real>(pass.exec, rotary_part(slot.down).row_range(s, 1),
+void Mla<Real>::append(Pass<Real>& pass, const RowLayout& rows, const Slot& slot,
+                       std::int64_t position, const LatentCache<Real>& cache) const {
+  const std::int64_t chunk = rows.rows;
+  for (std::int64_t s = 0; s < rows.batch->sequences(); ++s) {
+    const Matrix<Real> entry = cache.of(s, position + chunk).row_range(position, chunk);
+    copy<Real>(pass.exec, slot.latent_kv.row_range(s * chunk, chunk),
+               entry.column_range(0, config_.latent));
+    copy<Real>(pass.exec, rotary_part(slot.down).row_range(s * chunk, chunk),
                entry.column_range(config_.latent, config_.rope_width));
   }
 }
@@ -49,40 +52,42 @@ void Mla<Real>::absorb_query(Pass<Real>& pass, Matrix<const Real> q,
   }
 }
 
-/// cache.mixed = softmax(query entriesᵀ) latents, each sequence its own product.
+/// cache.mixed = softmax(query entriesᵀ) latents, each row with the positions up to its own.
 template <class Real>
-void Mla<Real>::mix_latents(Pass<Real>& pass, std::int64_t count,
+void Mla<Real>::mix_latents(Pass<Real>& pass, const RowLayout& rows, std::int64_t position,
                             const LatentCache<Real>& cache) const {
   const std::int64_t heads = config_.heads;
-  const std::int64_t sequences = cache.query.rows;
-  const Matrix<Real> scores = cache.scores.column_range(0, count);
+  const auto entries = [&](std::int64_t t) {
+    return cache.of(t / rows.rows, position + t % rows.rows + 1);
+  };
   pass.tasks.clear();
-  for (std::int64_t s = 0; s < sequences; ++s) {
-    const Matrix<Real> entries = cache.of(s, count);
-    pass.tasks.push_back({.a = cache.query.row(s),
+  for (std::int64_t t = 0; t < rows.total(); ++t) {
+    const Matrix<Real> seen = entries(t);
+    pass.tasks.push_back({.a = cache.query.row(t),
                           .lda = cache.width,
-                          .b = entries.data,
-                          .ldb = entries.stride,
-                          .c = scores.row(s * heads),
-                          .ldc = scores.stride,
+                          .b = seen.data,
+                          .ldb = seen.stride,
+                          .c = cache.scores.row(t * heads),
+                          .ldc = cache.scores.stride,
                           .m = heads,
-                          .n = count,
+                          .n = seen.rows,
                           .k = cache.width});
   }
   gemm<Real>(pass.exec, GemmForm::nt, pass.tasks);
-  latent_softmax<Real>(pass.exec, scores);
+  latent_softmax<Real>(pass.exec, {heads, rows.rows, position + 1},
+                       cache.scores.row_range(0, rows.total() * heads));
   pass.tasks.clear();
-  for (std::int64_t s = 0; s < sequences; ++s) {
-    const Matrix<Real> entries = cache.of(s, count);
-    pass.tasks.push_back({.a = scores.row(s * heads),
-                          .lda = scores.stride,
-                          .b = entries.data,
-                          .ldb = entries.stride,
-                          .c = cache.mixed.row(s),
+  for (std::int64_t t = 0; t < rows.total(); ++t) {
+    const Matrix<Real> seen = entries(t);
+    pass.tasks.push_back({.a = cache.scores.row(t * heads),
+                          .lda = cache.scores.stride,
+                          .b = seen.data,
+                          .ldb = seen.stride,
+                          .c = cache.mixed.row(t),
                           .ldc = config_.latent,
                           .m = heads,
                           .n = config_.latent,
-                          .k = count});
+                          .k = seen.rows});
   }
   gemm<Real>(pass.exec, GemmForm::nn, pass.tasks);
 }
@@ -109,30 +114,30 @@ void Mla<Real>::absorb_value(Pass<Real>& pass, const LatentCache<Real>& cache,
 }
 
 template <class Real>
-void Mla<Real>::decode(Pass<Real>& pass, const RotaryTable<Real>& table, std::int64_t position,
-                       Matrix<const Real> x, Slot& slot, const LatentCache<Real>& cache,
-                       Matrix<Real> out) const {
-  MORAY_REQUIRE(position < cache.positions);
-  const RotaryTable<Real> here = table.at(position);
+void Mla<Real>::decode(Pass<Real>& pass, const RowLayout& rows, const RotaryTable<Real>& table,
+                       std::int64_t position, Matrix<const Real> x, Slot& slot,
+                       const LatentCache<Real>& cache, Matrix<Real> out) const {
+  MORAY_REQUIRE(position + rows.rows <= cache.positions && rows.total() <= cache.query.rows);
+  const RotaryTable<Real> here = table.at(position, rows.rows);
   down_.forward(pass, x, slot.down);
   if (compressed_query()) {
     q_norm_.forward(pass, slot.down.column_range(0, config_.query_latent), slot.latent_q, slot.r_q);
   }
-  up_query(pass, 1, here, slot);
+  up_query(pass, rows.rows, here, slot);
   kv_norm_.forward(pass, latent_part(slot.down), slot.latent_kv, slot.r_kv);
-  rope<Real>(pass.exec, here.cosine(), here.sine(), {1, 0, 0, config_.rope_width}, 1, false,
+  rope<Real>(pass.exec, here.cosine(), here.sine(), {1, 0, 0, config_.rope_width}, rows.rows, false,
              rotary_part(slot.down));
-  append(pass, slot, position, cache);
+  append(pass, rows, slot, position, cache);
   absorb_query(pass, slot.q, cache);
-  mix_latents(pass, position + 1, cache);
+  mix_latents(pass, rows, position, cache);
   absorb_value(pass, cache, slot.o);
   o_proj_.forward(pass, slot.o, out);
 }
 
-#define MORAY_INSTANTIATE(Real)                                                        \
-  template void Mla<Real>::decode(Pass<Real>&, const RotaryTable<Real>&, std::int64_t, \
-                                  Matrix<const Real>, Slot&, const LatentCache<Real>&, \
-                                  Matrix<Real>) const;
+#define MORAY_INSTANTIATE(Real)                                                            \
+  template void Mla<Real>::decode(Pass<Real>&, const RowLayout&, const RotaryTable<Real>&, \
+                                  std::int64_t, Matrix<const Real>, Slot&,                 \
+                                  const LatentCache<Real>&, Matrix<Real>) const;
 MORAY_INSTANTIATE(float)
 MORAY_INSTANTIATE(double)
 #undef MORAY_INSTANTIATE

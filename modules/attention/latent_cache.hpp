@@ -11,14 +11,16 @@ namespace moray {
 template <class Real>
 struct LatentCache {
   LatentCache() = default;
-  /// The caches of all layers share the workspace behind `entries`.
+  /// The caches of all layers share the workspace behind `entries`, which is for `chunk` positions
+  /// of each sequence at a time.
   LatentCache(Arena& arena, const AttentionConfig& config, std::int64_t sequences,
-              std::int64_t positions_)
+              std::int64_t positions_, std::int64_t chunk)
       : positions(positions_), width(config.latent + config.rope_width) {
+    const std::int64_t queries = sequences * chunk;
     entries = arena.matrix<Real>(Memory::activations, sequences * positions, width);
-    query = arena.shared_matrix<Real>("decode.query", sequences, config.heads * width);
-    scores = arena.shared_matrix<Real>("decode.scores", sequences * config.heads, positions);
-    mixed = arena.shared_matrix<Real>("decode.mixed", sequences, config.heads * config.latent);
+    query = arena.shared_matrix<Real>("decode.query", queries, config.heads * width);
+    scores = arena.shared_matrix<Real>("decode.scores", queries * config.heads, positions);
+    mixed = arena.shared_matrix<Real>("decode.mixed", queries, config.heads * config.latent);
   }
 
   /// [latent | rotary key] of the first `count` positions of a sequence, (count, c + rope).
@@ -29,9 +31,9 @@ struct LatentCache {
   std::int64_t positions = 0;  ///< that fit
   std::int64_t width = 0;      ///< c + rope
   Matrix<Real> entries;        ///< (B positions, c + rope)
-  Matrix<Real> query;          ///< (B, H (c + rope)): [q_nope W_UK | q_pe]
-  Matrix<Real> scores;         ///< (B H, positions)
-  Matrix<Real> mixed;          ///< (B, H c): latents weighted by their probabilities
+  Matrix<Real> query;          ///< (B chunk, H (c + rope)): [q_nope W_UK | q_pe]
+  Matrix<Real> scores;         ///< (B chunk H, positions)
+  Matrix<Real> mixed;          ///< (B chunk, H c): latents weighted by their probabilities
 };
 
 }  // namespace moray

@@ -31,12 +31,12 @@ class RotaryTable {
   RotaryTable(Arena& arena, const AttentionConfig& config, std::int64_t positions);
   void fill(const AttentionConfig& config);
 
-  /// The table of one position alone.
-  RotaryTable at(std::int64_t position) const {
-    RotaryTable one;
-    one.cosine_ = cosine_.row_range(position, 1);
-    one.sine_ = sine_.row_range(position, 1);
-    return one;
+  /// The table of `count` positions alone.
+  RotaryTable at(std::int64_t position, std::int64_t count) const {
+    RotaryTable part;
+    part.cosine_ = cosine_.row_range(position, count);
+    part.sine_ = sine_.row_range(position, count);
+    return part;
   }
 
   Matrix<const Real> cosine() const { return cosine_; }

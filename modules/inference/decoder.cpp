@@ -15,9 +15,11 @@ ModelConfig trunk(ModelConfig config, std::int64_t sequences) {
 }  // namespace
 
 template <class Real>
-Decoder<Real>::Decoder(const ModelConfig& config, std::int64_t sequences, std::int64_t context)
-    : context_(context), model_(trunk(config, sequences)), batch_(sequences) {
-  MORAY_REQUIRE(sequences > 0 && context > 0);
+Decoder<Real>::Decoder(const ModelConfig& config, std::int64_t sequences, std::int64_t context,
+                       std::int64_t chunk)
+    : context_(context), chunk_(chunk), model_(trunk(config, sequences)), batch_(sequences) {
+  MORAY_REQUIRE(sequences > 0 && context > 0 && chunk > 0);
+  if (chunk > 1) reader_.emplace(trunk(config, sequences));
   batch_.assign(Deal{}, 0, sequences);
 }
 
@@ -25,16 +27,27 @@ template <class Real>
 void Decoder<Real>::allocate(Arena& arena, const Model<Real>* lender) {
   const ModelConfig& config = model_.config();
   model_.allocate(arena, {.sequences = sequences(), .rows = 1, .training = false}, lender);
+  if (reader_) {
+    reader_->allocate(arena, {.sequences = sequences(), .rows = chunk_, .training = false},
+                      &model_);
+  }
   table_ = RotaryTable<Real>(arena, config.attention, context_);
   caches_.clear();
   for (std::int64_t layer = 0; layer < config.model.layers; ++layer)
-    caches_.emplace_back(arena, config.attention, sequences(), context_);
+    caches_.emplace_back(arena, config.attention, sequences(), context_, chunk_);
 }
 
 template <class Real>
 void Decoder<Real>::start() {
   table_.fill(model_.config().attention);
   rewind();
+}
+
+template <class Real>
+void Decoder<Real>::read(Pass<Real>& pass, std::span<const std::int32_t> tokens) {
+  MORAY_REQUIRE(reader_ && position_ + chunk_ <= context_);
+  reader_->decode(pass, batch_, tokens, position_, table_, caches_, false);
+  position_ += chunk_;
 }
 
 template <class Real>

@@ -21,7 +21,25 @@ struct Reader {
     return (*tokens)[static_cast<std::size_t>(std::min(first + position, size() - 1))];
   }
   bool wants(std::int64_t position) const { return left > 0 && first + position == size() - 1; }
+  /// Whether it wants nothing before `position`.
+  bool only_reads_before(std::int64_t position) const {
+    return left == 0 || first + position <= size() - 1;
+  }
 };
+
+/// Reads text a chunk at a time as long as no sequence has to choose a token within.
+void read_chunks(Decoder<float>& decoder, Pass<float>& pass, const std::vector<Reader>& readers) {
+  const std::int64_t chunk = decoder.chunk();
+  std::vector<std::int32_t> tokens(readers.size() * static_cast<std::size_t>(chunk));
+  while (chunk > 1 && decoder.position() + chunk <= decoder.context()) {
+    const std::int64_t position = decoder.position();
+    for (const Reader& r : readers)
+      if (!r.only_reads_before(position + chunk)) return;
+    for (std::size_t s = 0, to = 0; s < readers.size(); ++s)
+      for (std::int64_t i = 0; i < chunk; ++i) tokens[to++] = readers[s].at(position + i);
+    decoder.read(pass, tokens);
+  }
+}
 
 }  // namespace
 
@@ -43,6 +61,7 @@ void generate(Decoder<float>& decoder, Pass<float>& pass, const Sampling& sampli
       for (Reader& r : readers) r.keep(std::max<std::int64_t>(decoder.context() / 2, 1));
       decoder.rewind();
     }
+    if (decoder.position() == 0) read_chunks(decoder, pass, readers);
     const std::int64_t position = decoder.position();
     const auto wants = [&](const Reader& r) { return r.wants(position); };
     for (std::size_t s = 0; s < readers.size(); ++s) tokens[s] = readers[s].at(position);

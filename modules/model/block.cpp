@@ -75,7 +75,8 @@ template <class Real>
 void Block<Real>::attention_decode(const Frame& frame, Slot& slot, const LatentCache<Real>& cache,
                                    std::int64_t position) {
   norm1_.forward(frame.pass, slot.h_in, slot.x1, slot.r1);
-  attention_.decode(frame.pass, frame.table, position, slot.x1, slot.attention, cache, branch_);
+  attention_.decode(frame.pass, frame.rows, frame.table, position, slot.x1, slot.attention, cache,
+                    branch_);
   after_attention(frame, slot);
 }
 

@@ -62,7 +62,7 @@ class Block {
   };
 
   void attention_forward(const Frame& frame, Slot& slot);
-  /// attention_forward of one position of each sequence, with its cache instead of its past rows.
+  /// attention_forward of some positions of each sequence, with its cache instead of its past rows.
   void attention_decode(const Frame& frame, Slot& slot, const LatentCache<Real>& cache,
                         std::int64_t position);
   void dispatch_forward(const Frame& frame, Slot& slot) const;

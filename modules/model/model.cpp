@@ -225,11 +225,12 @@ void Model<Real>::decode(Pass<Real>& pass, const BatchLayout& batch,
                          std::span<const std::int32_t> tokens, std::int64_t position,
                          const RotaryTable<Real>& table, std::span<const LatentCache<Real>> caches,
                          bool head) {
-  MORAY_REQUIRE(depth() == 0 && use_.rows == 1 && caches.size() == blocks_.size() &&
-                static_cast<std::int64_t>(tokens.size()) == use_.sequences);
+  MORAY_REQUIRE(depth() == 0 && caches.size() == blocks_.size() &&
+                static_cast<std::int64_t>(tokens.size()) == use_.sequences * use_.rows);
   pass.parameters = &parameters_;
   copy_to_device(tokens.data(), tokens.size(), inputs_[0].data);
-  const Frame f{pass, RowLayout{&batch, 1}, 1, table, use_.recompute, Routing::evaluate};
+  const Frame f{
+      pass, RowLayout{&batch, use_.rows}, use_.rows, table, use_.recompute, Routing::evaluate};
   embedding_forward<Real>(pass.exec, parameters_.weight(embedding_), inputs_[0], slots_[0].h_in);
   for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
     Block<Real>& block = blocks_[layer];
@@ -241,7 +242,7 @@ void Model<Real>::decode(Pass<Real>& pass, const BatchLayout& batch,
   }
   if (!head) return;
   norm_.forward(pass, h_last_, h_all_, r_last_);
-  MORAY_REQUIRE(head_slot_.logits.rows == use_.sequences);
+  MORAY_REQUIRE(use_.rows == 1 && head_slot_.logits.rows == use_.sequences);
   head_.linear().forward(pass, h_all_, head_slot_.logits);
 }
 

@@ -46,9 +46,10 @@ class Model {
                const Options& options);
   /// Gradients of the weighted sum of token losses of the last forward, into this rank's lanes.
   void backward(Pass<Real>& pass, const BatchLayout& batch, const Options& options);
-  /// Position `position` of each sequence, whose earlier ones are in `caches` (one a layer): the
-  /// forward of a model without MTP that was allocated with one row a sequence. tokens (b) on the
-  /// host. With `head`, logits() then holds (b, V). `table` covers the position.
+  /// The S positions from `position` on of each sequence, whose earlier ones are in `caches` (one a
+  /// layer): the forward of a model without MTP. tokens (b, S) on the host. With `head`, of a model
+  /// that was allocated with one row a sequence, logits() then holds (b, V). `table` covers the
+  /// positions.
   void decode(Pass<Real>& pass, const BatchLayout& batch, std::span<const std::int32_t> tokens,
               std::int64_t position, const RotaryTable<Real>& table,
               std::span<const LatentCache<Real>> caches, bool head);

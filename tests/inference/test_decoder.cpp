@@ -14,8 +14,9 @@ namespace {
 /// A decoder with its memory, of weights that `test` has.
 template <class Real>
 struct TestDecoder {
-  TestDecoder(const TestModel<Real>& test, std::int64_t sequences, std::int64_t context)
-      : decoder(test.model.config(), sequences, context) {
+  TestDecoder(const TestModel<Real>& test, std::int64_t sequences, std::int64_t context,
+              std::int64_t chunk = 1)
+      : decoder(test.model.config(), sequences, context, chunk) {
     Arena plan;
     decoder.allocate(plan, &test.model);
     arena.reserve(plan);
@@ -97,6 +98,38 @@ TEST_CASE("a sequence has the same bits beside others", "[decoder]") {
       const std::vector<float> alone = one.step(std::span(tokens).subspan(i * kBatch + s, 1));
       CHECK(std::memcmp(alone.data(), together[i].data() + s * vocabulary,
                         vocabulary * sizeof(float)) == 0);
+    }
+  }
+}
+
+TEST_CASE("text read in chunks gives the bits of text read token by token", "[decoder]") {
+  for (const std::int64_t query_latent : {0, 6}) {
+    const ModelConfig config = small_config(query_latent, false, 1, query_latent > 0);
+    TestModel<float> test(config, {.sequences = 1, .rows = 8, .training = false});
+    test.randomize(5, 0.3);
+    constexpr std::size_t kBatch = 2;
+    constexpr std::size_t kRows = 11;
+    const std::vector<std::int32_t> tokens =
+        random_tokens(9, kRows * kBatch, config.model.vocabulary);
+    TestDecoder<float> one(test, kBatch, kRows);
+    std::vector<float> expected;
+    for (std::size_t i = 0; i < kRows; ++i)
+      expected = one.step(std::span(tokens).subspan(i * kBatch, kBatch));
+    for (const std::size_t chunk : {2, 3, 5}) {
+      CAPTURE(query_latent, chunk);
+      TestDecoder<float> many(test, kBatch, kRows, static_cast<std::int64_t>(chunk));
+      std::size_t i = 0;
+      for (; i + chunk < kRows; i += chunk) {
+        std::vector<std::int32_t> part;  // (sequences, chunk)
+        for (std::size_t s = 0; s < kBatch; ++s)
+          for (std::size_t j = i; j < i + chunk; ++j) part.push_back(tokens[j * kBatch + s]);
+        many.decoder.read(many.pass, part);
+      }
+      std::vector<float> last;
+      for (; i < kRows; ++i) last = many.step(std::span(tokens).subspan(i * kBatch, kBatch));
+      CHECK(many.decoder.position() == static_cast<std::int64_t>(kRows));
+      REQUIRE(last.size() == expected.size());
+      CHECK(std::memcmp(last.data(), expected.data(), last.size() * sizeof(float)) == 0);
     }
   }
 }

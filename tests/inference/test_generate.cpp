@@ -20,9 +20,9 @@ struct Generator {
     test.randomize(5, 0.5);
   }
   /// The tokens that each prompt is continued with.
-  std::vector<Tokens> run(std::vector<Tokens> prompts, const Sampling& sampling,
-                          std::int64_t count) {
-    Decoder<float> decoder(config, static_cast<std::int64_t>(prompts.size()), context_);
+  std::vector<Tokens> run(std::vector<Tokens> prompts, const Sampling& sampling, std::int64_t count,
+                          std::int64_t chunk = 1) {
+    Decoder<float> decoder(config, static_cast<std::int64_t>(prompts.size()), context_, chunk);
     Arena plan;
     decoder.allocate(plan, &test.model);
     Arena arena;
@@ -63,7 +63,7 @@ TEST_CASE("greedy text is that of the whole forward", "[generate]") {
   }
 }
 
-TEST_CASE("a prompt gives the same tokens alone, in a batch, and again", "[generate]") {
+TEST_CASE("a prompt gives the same tokens alone, in a batch, in chunks, and again", "[generate]") {
   Generator g(8);  // the context fills up on the way
   const std::vector<Tokens> prompts = {{1}, {2, 3, 4, 5, 6}, {9, 8, 7, 6, 5, 4, 3, 2, 1, 0}};
   const Sampling warm{.temperature = 1.5, .seed = 42, .top_k = 7, .top_p = 0.95};
@@ -72,7 +72,10 @@ TEST_CASE("a prompt gives the same tokens alone, in a batch, and again", "[gener
     for (std::size_t s = 0; s < prompts.size(); ++s) {
       CHECK(together[s].size() == 21);
       CHECK(g.run({prompts[s]}, sampling, 21)[0] == together[s]);
+      CHECK(g.run({prompts[s]}, sampling, 21, 3)[0] == together[s]);
     }
+    for (const std::int64_t chunk : {2, 4, 8})
+      CHECK(g.run(prompts, sampling, 21, chunk) == together);
   }
   CHECK(g.run({prompts[0]}, warm, 21) != g.run({prompts[0]}, {.temperature = 1.5, .seed = 43}, 21));
 }
