@@ -73,7 +73,7 @@ class Prover {
 
 // Every unit once, its parts in order.
 bool Prover::check_lists() {
-  const std::string problem = shape_problem(shape_);
+  const std::string problem = schedule_.forward_only ? std::string() : shape_problem(shape_);
   if (!problem.empty() || static_cast<int>(schedule_.ops.size()) != shape_.ranks ||
       static_cast<int>(schedule_.slots.size()) != shape_.ranks) {
     fault_ = {0, -1, "", problem.empty() ? "not one list of ops and slots a rank" : problem};
@@ -103,6 +103,8 @@ bool Prover::enter(int rank, int position) {
   };
   if ((op.has_forward() && !exists(op.forward)) || (op.kind != OpKind::F && !exists(op.backward)))
     return refuse(rank, position, "has a chunk or micro-batch that the schedule does not have");
+  if (schedule_.forward_only && op.kind != OpKind::F)
+    return refuse(rank, position, "is no forward, and the schedule has forwards only");
   if (op.kind == OpKind::FB && op.forward == op.backward)
     return refuse(rank, position, "overlaps a forward with its own backward");
   if (op.has_forward() && !once(parts(rank, op.forward).forward, "forward")) return false;
@@ -114,6 +116,7 @@ bool Prover::enter(int rank, int position) {
 bool Prover::check_unit(int rank, Unit u) {
   const Parts& own = parts(rank, u);
   if (own.forward < 0) return missing(rank, {OpKind::F, u, {}}, "is missing");
+  if (schedule_.forward_only) return true;
   if (own.input < 0) return missing(rank, {OpKind::B, {}, u}, "is missing");
   if (own.weight < 0) {
     return missing(rank, {OpKind::W, {}, u},
@@ -206,7 +209,7 @@ bool Prover::check_memory() {
       needs.activations = std::max(needs.activations, alive);
       if (op.kind == OpKind::B) needs.pending_weights = std::max(needs.pending_weights, ++pending);
       if (op.kind == OpKind::W) --pending;
-      if (op.has_weight_gradient()) --alive;
+      if (op.has_weight_gradient() || schedule_.forward_only) --alive;
     }
   }
   return true;
@@ -231,22 +234,6 @@ std::vector<RankNeeds> require_sound(const PipelineSchedule& schedule, const Lan
          proof.fault->message());
   }
   return std::move(proof.needs);
-}
-
-std::optional<ScheduleFault> prove_group(const std::vector<std::vector<PipelineOp>>& lists) {
-  for (std::size_t member = 1; member < lists.size(); ++member) {
-    const auto& one = lists.front();
-    const auto& other = lists[member];
-    for (std::size_t i = 0; i < std::max(one.size(), other.size()); ++i) {
-      if (i < one.size() && i < other.size() && one[i] == other[i]) continue;
-      const auto text = [i](const std::vector<PipelineOp>& list) {
-        return i < list.size() ? to_text(list[i]) : std::string("nothing");
-      };
-      return ScheduleFault{static_cast<int>(member), static_cast<int>(i), text(other),
-                           fmt::format("rank 0 of its expert group has {} there", text(one))};
-    }
-  }
-  return std::nullopt;
 }
 
 }  // namespace moray

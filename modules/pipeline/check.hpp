@@ -50,6 +50,7 @@ struct ScheduleProof {
 ///   no rank waits for ever: receives block, sends do not;
 ///   the weight gradients of each chunk come in increasing order of sequences in every lane;
 ///   no rank has more activations alive than its slots.
+/// Of a schedule of forwards the same, without gradients.
 ScheduleProof prove(const PipelineSchedule& schedule, const LaneOrder& lanes = {});
 
 /// The same, for who only wants to go on with a sound schedule: throws Error(usage).

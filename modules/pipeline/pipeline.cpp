@@ -91,6 +91,27 @@ PipelineSchedule make_schedule(const PipelineShape& shape) {
   return schedule;
 }
 
+PipelineSchedule make_forward_schedule(const PipelineShape& shape) {
+  if (shape.ranks < 1 || shape.micro_batches < 1 || shape.micro_batches % shape.streams() != 0)
+    fail(ExitCode::usage, "{} forwards on {} pipeline ranks: {} streams must divide them",
+         shape.micro_batches, shape.ranks, shape.streams());
+  PipelineSchedule schedule{
+      shape, true, {}, std::vector<int>(static_cast<std::size_t>(shape.ranks), 1)};
+  for (int rank = 0; rank < shape.ranks; ++rank) {
+    std::vector<PipelineOp> ops;
+    for (int chunk = 0; chunk < shape.chunks(); ++chunk)
+      for (int m = 0; m < shape.stream_micro_batches(); ++m)
+        ops.push_back({OpKind::F, {chunk, m}, {}});
+    const auto time = [&](const PipelineOp& op) {
+      return op.forward.micro + shape.stage(rank, op.forward.chunk);
+    };
+    std::stable_sort(ops.begin(), ops.end(),
+                     [&](const PipelineOp& a, const PipelineOp& b) { return time(a) < time(b); });
+    schedule.ops.push_back(std::move(ops));
+  }
+  return schedule;
+}
+
 StreamShare stream_share(const PipelineShape& shape, std::int64_t data_rank,
                          std::int64_t data_ranks, int stream) {
   return {shape.streams() * data_rank + stream, shape.streams() * data_ranks};

@@ -94,6 +94,7 @@ std::string shape_problem(const PipelineShape& shape);
 
 struct PipelineSchedule {
   PipelineShape shape;
+  bool forward_only = false;                 ///< F alone, and nothing kept: for validation
   std::vector<std::vector<PipelineOp>> ops;  ///< of each rank, in order
   /// Activation slots that each rank has: micro-batches of a chunk from the start of F to the end of
   /// their weight gradient.
@@ -102,6 +103,11 @@ struct PipelineSchedule {
 
 /// The schedule of a shape. Throws Error(usage) with shape_problem().
 PipelineSchedule make_schedule(const PipelineShape& shape);
+
+/// Forwards alone over the same stages: any number of micro-batches that the streams divide. A rank
+/// takes its units in order of micro-batch + stage, which grows along every path of a micro-batch, so
+/// that no rank waits for ever; one activation slot each.
+PipelineSchedule make_forward_schedule(const PipelineShape& shape);
 
 /// The micro-batches of one stream on a data rank, as docs/numerics.md section 3 deals them: J of R
 /// takes the sequences g with g mod R = J, and micro-batch m of the stream is its m-th share of b

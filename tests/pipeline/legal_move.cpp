@@ -99,4 +99,17 @@ bool may_swap(const PipelineSchedule& s, int rank, int i) {
   return most_alive(ops) <= s.slots[rank];
 }
 
+int walk(PipelineSchedule& schedule, int changes, std::mt19937& random) {
+  int made = 0;
+  for (int tries = 0; tries < 50 * changes && made < changes; ++tries) {
+    const int rank = static_cast<int>(random() % schedule.ops.size());
+    auto& ops = schedule.ops[rank];
+    const int i = static_cast<int>(random() % ops.size());
+    if (!may_swap(schedule, rank, i)) continue;
+    std::swap(ops[i], ops[i + 1]);
+    ++made;
+  }
+  return made;
+}
+
 }  // namespace moray

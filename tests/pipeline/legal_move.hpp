@@ -1,5 +1,7 @@
 #pragma once
 
+#include <random>
+
 #include "pipeline/pipeline.hpp"
 
 namespace moray {
@@ -8,5 +10,9 @@ namespace moray {
 /// it by data (also over other ranks), by the order of messages of one channel or by the order of sums
 /// in a gradient; and no rank needs more slots.
 bool may_swap(const PipelineSchedule& schedule, int rank, int i);
+
+/// Makes up to `changes` legal changes, one after the other, at random places; returns how many were
+/// found. A walk leads far from the schedule that was made.
+int walk(PipelineSchedule& schedule, int changes, std::mt19937& random);
 
 }  // namespace moray

@@ -140,6 +140,34 @@ TEST_CASE("DualPipeV takes one rank and odd sizes", "[pipeline]") {
   }
 }
 
+TEST_CASE("forwards alone pass every stage once, in any number", "[pipeline]") {
+  for (const ScheduleKind kind : kScheduleKinds) {
+    for (const int p : {1, 2, 3, 4, 8}) {
+      for (const int n : {1, 2, 3, 7, 16}) {
+        const PipelineShape shape{kind, p, n};
+        CAPTURE(schedule_name(kind), p, n);
+        if (n % shape.streams() != 0) {
+          CHECK_THROWS_AS(make_forward_schedule(shape), Error);
+          continue;
+        }
+        PipelineSchedule schedule = make_forward_schedule(shape);
+        const ScheduleProof proof = prove(schedule);
+        if (proof.fault) FAIL(proof.fault->message());
+        // The last rank of a stream has its result after `stages` ops at the earliest; every rank
+        // works all the time but for filling and emptying.
+        const PipelineTimeline t = simulate(schedule, {{{1, 0, 0, 0}}, 0});
+        CHECK(t.end() <= n * shape.stages() / p + shape.stages() + shape.chunks() * p);
+        schedule.ops[0].push_back({OpKind::B, {}, {0, 0}});
+        REQUIRE(prove(schedule).fault);
+        CHECK(prove(schedule).fault->reason == "is no forward, and the schedule has forwards only");
+        schedule.ops[0].pop_back();
+        schedule.ops[0].pop_back();
+        CHECK(prove(schedule).fault);
+      }
+    }
+  }
+}
+
 TEST_CASE("impossible sizes are refused with sizes that work", "[pipeline]") {
   const auto problem = [](ScheduleKind kind, int p, int n) { return shape_problem({kind, p, n}); };
   CHECK(problem(ScheduleKind::dualpipe, 3, 8) ==
