@@ -150,12 +150,12 @@ bool Prover::check_messages() {
 
 bool Prover::check_waits() {
   Execution execution(schedule_);
-  const std::vector<Wait> ring = execution.run();
-  if (ring.empty()) {
+  if (execution.run()) {
     needs_.resize(static_cast<std::size_t>(shape_.ranks));
     execution.count_unreceived(needs_);
     return true;
   }
+  const std::vector<Wait> ring = execution.find_ring();
   std::string reason = "waits for ever:";
   for (const Wait& w : ring) {
     reason += fmt::format("{} rank {} at position {} waits for {} of rank {} at position {}",

@@ -56,6 +56,12 @@ ScheduleProof prove(const PipelineSchedule& schedule, const LaneOrder& lanes = {
 /// The same, for who only wants to go on with a sound schedule: throws Error(usage).
 std::vector<RankNeeds> require_sound(const PipelineSchedule& schedule, const LaneOrder& lanes = {});
 
+/// The fewest buffers of each (sender, receiver, tag), counted at either end, with which no rank of a
+/// sound schedule waits for ever although an op starts only when a buffer for what it sends is free; a
+/// buffer is free again when the receiver's op is done. Ranks may wait longer than with
+/// RankNeeds::unreceived.
+int fewest_buffers(const PipelineSchedule& schedule);
+
 /// Experts exchange tokens within every F, B and W, so the ranks of an expert group must have the
 /// same op at every position: `lists` are theirs. The fault's rank is an index into them.
 std::optional<ScheduleFault> prove_group(const std::vector<std::vector<PipelineOp>>& lists);

@@ -33,12 +33,14 @@ std::vector<ChannelOrder> channel_orders(const PipelineSchedule& schedule) {
   return channels;
 }
 
-Execution::Execution(const PipelineSchedule& schedule) : schedule_(schedule) {
+Execution::Execution(const PipelineSchedule& schedule, int buffers)
+    : schedule_(schedule), buffers_(buffers) {
   const PipelineShape& shape = schedule.shape;
   const auto ranks = static_cast<std::size_t>(shape.ranks);
   const auto micros = static_cast<std::size_t>(shape.stream_micro_batches());
   made_.assign(ranks, std::vector<std::vector<int>>(kTransferTags, std::vector<int>(micros, -1)));
   done_.assign(ranks, 0);
+  waiting_.assign(ranks * kTransferTags, 0);
   clocks_.resize(ranks);
   for (std::size_t rank = 0; rank < ranks; ++rank) {
     const auto& list = schedule.ops[rank];
@@ -77,23 +79,40 @@ bool Execution::advance(int rank) {
     const Clock& before = clocks_[s][static_cast<std::size_t>(sender.position)];
     for (std::size_t i = 0; i < clock.size(); ++i) clock[i] = std::max(clock[i], before[i]);
   }
+  const PipelineOp& op = list[static_cast<std::size_t>(position)];
+  if (!has_buffers(rank, op)) return false;
+  count_messages(rank, op);
   clock[r] = ++done_[r];
   clocks_[r].push_back(std::move(clock));
   return true;
 }
 
-std::vector<Wait> Execution::run() {
+bool Execution::has_buffers(int rank, const PipelineOp& op) const {
+  if (buffers_ == 0) return true;
+  for (const Transfer& t : sends(schedule_.shape, rank, op))
+    if (t.peer != rank &&
+        waiting_[static_cast<std::size_t>(t.peer * kTransferTags + t.tag)] >= buffers_)
+      return false;
+  return true;
+}
+
+void Execution::count_messages(int rank, const PipelineOp& op) {
+  for (const Transfer& t : sends(schedule_.shape, rank, op))
+    ++waiting_[static_cast<std::size_t>(t.peer * kTransferTags + t.tag)];
+  for (const Transfer& t : receives(schedule_.shape, rank, op))
+    --waiting_[static_cast<std::size_t>(rank * kTransferTags + t.tag)];
+}
+
+bool Execution::run() {
   const int ranks = schedule_.shape.ranks;
   for (bool moved = true; moved;) {
     moved = false;
     for (int rank = 0; rank < ranks; ++rank)
       while (advance(rank)) moved = true;
   }
-  for (int rank = 0; rank < ranks; ++rank) {
-    const auto r = static_cast<std::size_t>(rank);
-    if (done_[r] < static_cast<int>(schedule_.ops[r].size())) return find_ring();
-  }
-  return {};
+  for (std::size_t rank = 0; rank < done_.size(); ++rank)
+    if (done_[rank] < static_cast<int>(schedule_.ops[rank].size())) return false;
+  return true;
 }
 
 // Every rank that is not at its end waits for one that is not either, so following the first wait of
@@ -135,6 +154,12 @@ void Execution::count_unreceived(std::vector<RankNeeds>& needs) const {
       most = std::max(most, static_cast<int>(i + 1 - received));
     }
   }
+}
+
+int fewest_buffers(const PipelineSchedule& schedule) {
+  int buffers = 1;
+  while (!Execution(schedule, buffers).run()) ++buffers;  // ends at the number of messages
+  return buffers;
 }
 
 }  // namespace moray

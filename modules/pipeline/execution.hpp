@@ -37,10 +37,14 @@ struct Wait {
 /// What runs does not depend on which ready rank goes first, so one run stands for every timing.
 class Execution {
  public:
-  explicit Execution(const PipelineSchedule& schedule);
+  /// With `buffers` above 0 an op also waits until a buffer for each of its messages is free: one
+  /// message of a channel fewer than that was sent and not yet used.
+  explicit Execution(const PipelineSchedule& schedule, int buffers = 0);
 
-  /// Empty when every rank came to its end; else ranks that wait for each other in a ring.
-  std::vector<Wait> run();
+  /// Goes as far as it goes; true when every rank came to its end.
+  bool run();
+  /// After a run() without buffers that did not: ranks that wait for each other in a ring.
+  std::vector<Wait> find_ring() const;
 
   /// After run(): fills RankNeeds::unreceived.
   void count_unreceived(std::vector<RankNeeds>& needs) const;
@@ -55,12 +59,15 @@ class Execution {
   };
   Sender sender_of(int rank, const Transfer& receive) const;
   bool advance(int rank);
-  std::vector<Wait> find_ring() const;
+  bool has_buffers(int rank, const PipelineOp& op) const;
+  void count_messages(int rank, const PipelineOp& op);
 
   const PipelineSchedule& schedule_;
+  int buffers_;
   /// Position of the op that makes each message: [rank][2 * chunk + payload][micro].
   std::vector<std::vector<std::vector<int>>> made_;
   std::vector<int> done_;                   ///< ops that each rank has finished
+  std::vector<int> waiting_;                ///< messages sent and not used: [receiver][tag]
   std::vector<std::vector<Clock>> clocks_;  ///< of each finished op, itself included
 };
 

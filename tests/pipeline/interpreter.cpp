@@ -43,8 +43,9 @@ struct Place {
 
 class Machine {
  public:
-  explicit Machine(const PipelineSchedule& s)
+  Machine(const PipelineSchedule& s, int buffers)
       : s_(s),
+        buffers_(buffers),
         kind_(s.shape.kind),
         p_(s.shape.ranks),
         stages_(kind_ == ScheduleKind::dualpipev ? 2 * p_ : p_),
@@ -98,6 +99,8 @@ class Machine {
     freed_ = 0;
     if (op.has_forward() && !ready(rank, op.forward, false)) return false;
     if (op.has_input_gradient() && !ready(rank, op.backward, true)) return false;
+    if (op.has_forward() && !room(rank, op.forward, false)) return false;
+    if (op.has_input_gradient() && !room(rank, op.backward, true)) return false;
     // An overlapped pair reads everything before it sends anything.
     std::optional<Token> x, dy;
     if (op.has_forward()) x = read(rank, op.forward, false);
@@ -120,6 +123,15 @@ class Machine {
     const int other = gradient ? st + 1 : st - 1;
     if (other < 0 || other == stages_) return true;
     return !wire(place(other, stream(u.chunk)), {rank, u.chunk}, gradient, u.micro).empty();
+  }
+  bool room(int rank, Unit u, bool gradient) {
+    if (outside(u) || buffers_ == 0) return true;
+    const int st = stage({rank, u.chunk});
+    const int other = gradient ? st - 1 : st + 1;
+    if (other < 0 || other == stages_) return true;
+    const Place to = place(other, stream(u.chunk));
+    return to.rank == rank ||
+           static_cast<int>(wire({rank, u.chunk}, to, gradient, u.micro).size()) < buffers_;
   }
   std::optional<Token> read(int rank, Unit u, bool gradient) {
     if (outside(u)) {
@@ -204,6 +216,7 @@ class Machine {
   }
 
   const PipelineSchedule& s_;
+  int buffers_;
   ScheduleKind kind_;
   int p_, stages_, streams_, n_;
   std::vector<std::size_t> next_;
@@ -219,8 +232,8 @@ class Machine {
 
 }  // namespace
 
-Interpretation interpret(const PipelineSchedule& schedule) {
-  return Machine(schedule).run();
+Interpretation interpret(const PipelineSchedule& schedule, int buffers) {
+  return Machine(schedule, buffers).run();
 }
 
 }  // namespace moray

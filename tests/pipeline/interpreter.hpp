@@ -18,6 +18,8 @@ struct Interpretation {
   std::string why;             ///< what went wrong first
   std::vector<int> most_held;  ///< activations of each rank
 };
-Interpretation interpret(const PipelineSchedule& schedule);
+/// With `buffers` above 0 a queue between ranks holds at most so many tokens, and who would put in one
+/// more waits.
+Interpretation interpret(const PipelineSchedule& schedule, int buffers = 0);
 
 }  // namespace moray

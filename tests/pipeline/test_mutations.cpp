@@ -154,6 +154,25 @@ TEST_CASE("1,000 legal changes are accepted", "[pipeline]") {
   CHECK(by_kind.size() == kScheduleKinds.size());
 }
 
+TEST_CASE("the fewest buffers are those with which the interpreter comes to the end",
+          "[pipeline]") {
+  Mutator mutator(17);
+  std::mt19937 random(19);
+  std::map<int, int> found;
+  for (int i = 0; i < 100; ++i) {
+    PipelineSchedule schedule = mutator.schedule();
+    for (int& slots : schedule.slots) slots += 4;  // room for changes that need more buffers
+    walk(schedule, 30, random);
+    REQUIRE_FALSE(prove(schedule).fault);
+    const int buffers = fewest_buffers(schedule);
+    ++found[buffers];
+    CAPTURE(schedule_name(schedule.shape.kind), buffers, lists_of(schedule));
+    CHECK(interpret(schedule, buffers).right);
+    if (buffers > 1) CHECK_FALSE(interpret(schedule, buffers - 1).right);
+  }
+  CHECK(found.size() > 1);
+}
+
 TEST_CASE("a broken schedule is refused with rank, position, op and reason", "[pipeline]") {
   const auto fault = [](PipelineSchedule& s) {
     const ScheduleProof proof = prove(s);

@@ -194,6 +194,18 @@ TEST_CASE("send buffers: most messages of which nothing says that they were rece
   CHECK(needs[1].unreceived == std::array{0, 2, 0, 0});
 }
 
+TEST_CASE("one buffer a channel is enough for every schedule", "[pipeline]") {
+  for (const ScheduleKind kind : kScheduleKinds) {
+    for (const int p : {2, 4, 8, 16}) {
+      for (const int n : sizes_of(p)) {
+        CAPTURE(schedule_name(kind), p, n);
+        CHECK(fewest_buffers(make_schedule({kind, p, n})) == 1);
+        CHECK(fewest_buffers(make_forward_schedule({kind, p, n})) == 1);
+      }
+    }
+  }
+}
+
 TEST_CASE("micro-batches of a direction are those of a data rank of its own", "[pipeline]") {
   const PipelineShape two{ScheduleKind::dualpipe, 4, 8};
   CHECK(stream_share(two, 3, 4, 1).rank == 7);
