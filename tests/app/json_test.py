@@ -16,6 +16,7 @@ except ImportError as error:
 MORAY, REPOSITORY = (os.path.abspath(path) for path in sys.argv[1:3])
 SCHEMAS = os.path.join(REPOSITORY, "docs", "schema")
 SELF = os.path.abspath(__file__)
+DEEPSEEK = os.path.join(REPOSITORY, "input", "deepseek-v3-671b.yaml")
 TINY = os.path.join(REPOSITORY, "input", "tiny.yaml")
 
 
@@ -53,9 +54,15 @@ def check_decks():
     assert plan["parameters"]["total"] == 39492 and plan["cache_elements_per_token"] == 2 * 24
     assert sum(module["total"] for module in plan["parameters"]["modules"]) == plan["parameters"]["total"]
     assert sum(plan["rank"]["bytes"].values()) == 2 * plan["rank"]["bytes"]["total"]
-    big = validated("plan", os.path.join(REPOSITORY, "input", "deepseek-v3-671b.yaml"), "--ranks", "2048")
+    big = validated("plan", DEEPSEEK, "--ranks", "2048")
     assert big["parameters"]["total"] > 671e9
     check_schedules()
+    names = [plan["name"] for plan in validated(
+        "plan", TINY, "--schedule", "all", "--durations", "1,1,1,2", "--pipeline", "3", "--micro-batches", "6")["schedules"]["plans"]]
+    assert names == ["1f1b", "zb1p", "dualpipe", "dualpipev"], names
+    machine = os.path.join(REPOSITORY, "input", "hardware", "h800-2048.yaml")
+    big = validated("plan", DEEPSEEK, "--schedule", "dualpipe", "--hardware", machine)
+    assert big["schedules"]["step_seconds"]["step"] > 1
     assert validated("info")["variants"]["gemm"]
 
 
