@@ -30,6 +30,8 @@ StageDurations parse_durations(const std::string& text) {
          "--durations {}: give four times in ms, forward, input gradient, weight gradient and "
          "overlapped pair, such as 50,75,32,128",
          text);
+  if (values[0] + values[1] + values[2] == 0)
+    fail(ExitCode::usage, "--durations {}: a micro-batch takes some time", text);
   return {values[0], values[1], values[2], values[3]};
 }
 
@@ -41,21 +43,25 @@ std::vector<ScheduleKind> kinds_of(const std::string& name) {
   return {*kind};
 }
 
-int count_of(std::int64_t option, std::int64_t of_deck, const char* what) {
-  const std::int64_t count = option > 0 ? option : of_deck;
-  if (count < 1 || count > 1'000'000)
-    fail(ExitCode::usage, "{} {} {}", count, what, "make no plan");
-  return static_cast<int>(count);
+/// The sizes of the option or else of the deck. A proof keeps a number for each rank and op.
+void set_sizes(const Options& options, const Deck& deck, std::int64_t micro_batches,
+               ScheduleQuestion& q) {
+  const std::int64_t p = options.pipeline > 0 ? options.pipeline : deck.parallel.pipeline;
+  const std::int64_t n = options.micro_batches > 0 ? options.micro_batches : micro_batches;
+  constexpr std::int64_t kMost = 100'000'000;
+  if (p > 10'000 || n > kMost || p * p * n > kMost)
+    fail(ExitCode::usage, "{} pipeline ranks and {} micro-batches are too many to plan", p, n);
+  q.ranks = static_cast<int>(p);
+  q.micro_batches = static_cast<int>(n);
 }
 
 void ask(const Options& options, const Deck& deck, ScheduleComparison& c) {
   if (options.durations.empty() == options.hardware.empty())
     fail(ExitCode::usage, "--schedule needs one of --durations F,B,W,FB and --hardware FILE");
   ScheduleQuestion& q = c.question;
-  q.ranks = count_of(options.pipeline, deck.parallel.pipeline, "pipeline ranks");
   const std::int64_t sequences = deck.batch.sequences / data_ranks(deck);
   const std::int64_t micro = deck.batch.micro > 0 ? deck.batch.micro : sequences;
-  q.micro_batches = count_of(options.micro_batches, sequences / micro, "micro-batches");
+  set_sizes(options, deck, sequences / micro, q);
   q.costs = forward_costs(deck.model, deck.batch.length);
   q.stages = options.stages;
   if (!options.durations.empty()) {

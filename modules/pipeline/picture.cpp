@@ -106,7 +106,8 @@ class Picture {
       event(e, y, height);
     const double idle = timeline_.idle(rank);
     text(x(timeline_.end()) + 8, y + height / 2 + 4, "start", "#555",
-         fmt::format("waits {:.4g} ({:.1f} %)", idle, 100 * idle / timeline_.end()));
+         fmt::format("waits {:.4g} ({:.1f} %)", idle,
+                     100 * idle / std::max(timeline_.end(), 1e-300)));
   }
 
   void event(const TimelineEvent& e, double y, double height) {
