@@ -1,0 +1,40 @@
+#include <random>
+
+#include "catch.hpp"
+#include "pipeline/measure.hpp"
+
+using namespace moray;
+
+TEST_CASE("durations come back from a timeline", "[pipeline]") {
+  std::mt19937 random(3);
+  const auto some = [&] { return static_cast<double>(16 + random() % 32); };
+  for (const ScheduleKind kind : kScheduleKinds) {
+    CAPTURE(schedule_name(kind));
+    const PipelineSchedule schedule = make_schedule({kind, 4, 16});
+    PipelineDurations durations;
+    for (int s = 0; s < schedule.shape.stages(); ++s) {
+      StageDurations d{some(), some(), some(), 0};
+      d.overlapped = d.forward + d.input_gradient + d.weight_gradient - 8;
+      durations.stages.push_back(d);
+    }
+    PipelineTimeline ran = simulate(schedule, durations);
+    const PipelineDurations seen = measured_durations(ran);
+    REQUIRE(seen.stages.size() == durations.stages.size());
+    for (std::size_t s = 0; s < seen.stages.size(); ++s) {
+      CAPTURE(s);
+      const StageDurations& is = seen.stages[s];
+      const StageDurations& was = durations.stages[s];
+      CHECK(is.forward == was.forward);
+      CHECK(is.input_gradient + is.weight_gradient == was.input_gradient + was.weight_gradient);
+      if (kind != ScheduleKind::one_f_one_b) CHECK(is.weight_gradient == was.weight_gradient);
+      if (schedule.shape.chunks() == 2) CHECK(is.overlapped == was.overlapped);
+    }
+    // So the plan of what was seen is what ran.
+    const PipelineTimeline planned = simulate(schedule, seen);
+    CHECK(planned.end() == ran.end());
+    // One op that took ten times as long is no reason for another plan.
+    TimelineEvent& slow = ran.ranks[0].front();
+    slow.start -= 9 * (slow.end - slow.start);
+    CHECK(simulate(schedule, measured_durations(ran)).end() == planned.end());
+  }
+}
