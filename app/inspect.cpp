@@ -1,4 +1,4 @@
-// moray inspect: what a checkpoint or a run holds, and how two checkpoints differ. Serial: starts
+// moray inspect: what a checkpoint or a run holds, how two checkpoints differ, and runs as a page. Serial: starts
 // neither MPI nor Kokkos.
 #include "inspect.hpp"
 
@@ -89,6 +89,10 @@ void print_experts(const Json& layer) {
 }
 
 int inspect(const Options& options) {
+  if (!options.html.empty()) {
+    write_page(options);
+    return static_cast<int>(ExitCode::done);
+  }
   check_options(options);
   Json result;
   bool equal = true;

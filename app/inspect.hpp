@@ -13,6 +13,9 @@ nlohmann::ordered_json run_report(const std::string& path, const Options& option
 nlohmann::ordered_json diff_report(const std::string& a, const std::string& b,
                                    const Options& options);
 
+/// `moray inspect --html`: the page of the runs in options.paths.
+void write_page(const Options& options);
+
 void print_checkpoint(const nlohmann::ordered_json& report);
 void print_run(const nlohmann::ordered_json& report);
 void print_diff(const nlohmann::ordered_json& report);

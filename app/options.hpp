@@ -23,6 +23,7 @@ struct Options {
   bool check = false;                  ///< train: check everything and stop
   std::string model;                   ///< a checkpoint, or a run: its newest one
   std::vector<std::string> paths;      ///< inspect: checkpoints or runs
+  std::string html;                    ///< inspect: the page to write; empty: none
   std::vector<std::string> files;      ///< evaluate: texts
   std::vector<std::string> prompts;    ///< generate
   std::string prompts_file;            ///< generate: a prompt a line, - for standard input

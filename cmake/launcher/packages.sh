@@ -25,8 +25,8 @@ packages_of() {
       ;;
   esac
   case $system in
-    debian-12) common+=" libdnnl-dev" common_tests+=" clang-16 clang-format-14" ;;
-    debian-13) common_tests+=" clang-19" ;;
+    debian-12) common+=" libdnnl-dev" common_tests+=" clang-16 clang-format-14 chromium-headless-shell" ;;
+    debian-13) common_tests+=" clang-19 chromium-headless-shell" ;;
     ubuntu-24.04) common_tests+=" clang-16 clang-format-14" ;;
     *) return 0 ;;
   esac

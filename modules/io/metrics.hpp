@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -140,6 +141,10 @@ class MetricsWriter {
 /// All rows of a run, also of one that is being written. Damaged parts are named in a warning and
 /// left out; only the columns named are read (all of them if none is).
 MetricTable read_metrics(const std::string& run, const std::vector<std::string>& columns = {});
+
+/// The same part by part, in order, for runs of any length: no part holds rows of an earlier one.
+void visit_metrics(const std::string& run, const std::vector<std::string>& columns,
+                   const std::function<void(const MetricTable&)>& use);
 
 /// Writes `metrics.h5` and `metrics.csv` into the run's folder from all its rows. The CSV file has
 /// a column for each value (`loads[3][7]`); columns of more than 4096 values a row are in

@@ -112,6 +112,11 @@ class CsvWriter {
 
 }  // namespace
 
+void visit_metrics(const std::string& run, const std::vector<std::string>& columns,
+                   const std::function<void(const MetricTable&)>& use) {
+  each_part(run, columns, use);
+}
+
 MetricTable read_metrics(const std::string& run, const std::vector<std::string>& columns) {
   MetricTable all;
   each_part(run, columns, [&](const MetricTable& part) { all.append(part); });

@@ -97,8 +97,8 @@ void RunFolder::write_status(std::string_view status) const {
   replace_text(path_ + "/STATUS", fmt::format("{}\n", status));
 }
 
-std::string RunFolder::status() const {
-  std::string text = read_text(path_ + "/STATUS", kLargestStatus);
+std::string RunFolder::status_of(const std::string& path) {
+  std::string text = read_text(path + "/STATUS", kLargestStatus);
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
 }

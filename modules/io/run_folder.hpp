@@ -27,7 +27,9 @@ class RunFolder {
   void record_start(std::string_view deck, std::string_view resolved) const;
   /// Replaces STATUS as a whole: one line of a word (running, done, stopped, failed) and details.
   void write_status(std::string_view status) const;
-  std::string status() const;
+  std::string status() const { return status_of(path_); }
+  /// The same of a run that is only looked at, which need not be writable.
+  static std::string status_of(const std::string& path);
 
  private:
   RunFolder(std::string path, bool resumed) : path_(std::move(path)), resumed_(resumed) {}

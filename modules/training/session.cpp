@@ -55,6 +55,8 @@ TrainingSession::TrainingSession(const TrainRequest& request, const Communicator
          "max_epochs",
          request.deck_path, needed, data_.samples());
   }
+  Timers& timers = trainer_.timers();
+  part_ = {timers.part("validation"), timers.part("samples"), timers.part("checkpoint")};
   prepare_memory();
 }
 
@@ -75,6 +77,7 @@ void TrainingSession::start() {
   set_state(checkpoint);
   open_metrics();
   banner();
+  write_profile();
 }
 
 void TrainingSession::prepare_memory() {

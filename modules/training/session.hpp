@@ -12,6 +12,7 @@
 #include "io/run_folder.hpp"
 #include "io/run_lock.hpp"
 #include "training/run.hpp"
+#include "training/run_profile.hpp"
 #include "training/stop.hpp"
 #include "training/trainer.hpp"
 
@@ -52,12 +53,15 @@ class TrainingSession {
   void banner() const;
   void print_step(const StepReport& report, double seconds, double validation) const;
   void print_sample(std::int64_t step);
+  RunProfile profile();
+  void write_profile();
   void print_timers();
   void print_end(ExitCode code);
 
   bool root() const { return ranks_.rank() == 0; }
   CheckpointContent checkpoint_content(std::int64_t step) const;
 
+  const std::int64_t started_bytes_ = peak_resident_bytes();  ///< before the session
   const TrainRequest& request_;
   const Communicator& ranks_;
   MpiCollective collective_;
@@ -81,6 +85,9 @@ class TrainingSession {
   double last_save_seconds_ = 0;
   double last_save_at_ = 0;  ///< of the stop watch
   double mean_step_seconds_ = 0;
+  struct {
+    std::size_t validation, sample, checkpoint;
+  } part_;  ///< of the trainer's timers
 };
 
 }  // namespace moray

@@ -81,6 +81,7 @@ double TrainingSession::validate() {
   const std::int64_t count =
       deck_.validation.windows > 0 ? std::min(all, deck_.validation.windows) : all;
   if (count == 0) return std::numeric_limits<double>::quiet_NaN();
+  const Timers::Scope time(trainer_.timers(), part_.validation);
   return trainer_
       .evaluate(count, [&](std::uint64_t i,
                            std::span<std::int32_t> tokens) { data_.validation_window(i, tokens); })
@@ -103,6 +104,7 @@ CheckpointContent TrainingSession::checkpoint_content(std::int64_t step) const {
 /// Saves the state after step_ steps, unless that has been done.
 void TrainingSession::save() {
   if (saved_ == step_) return;
+  std::optional<Timers::Scope> time(std::in_place, trainer_.timers(), part_.checkpoint);
   const double begin = stop_->elapsed();
   agree(collective_, [&] {
     if (root()) lock_->require_owned();
@@ -123,6 +125,8 @@ void TrainingSession::save() {
   });
   last_save_at_ = stop_->elapsed();
   last_save_seconds_ = last_save_at_ - begin;
+  time.reset();
+  write_profile();
   Log::global().info("checkpoint {} in {:.2f} s", path, last_save_seconds_);
 }
 
@@ -148,6 +152,7 @@ void TrainingSession::save_if_room() {
 
 void TrainingSession::finish(ExitCode code) {
   save();
+  write_profile();
   agree(collective_, [&] {
     if (!root()) return;
     metrics_->close_segment();

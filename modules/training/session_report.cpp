@@ -4,6 +4,7 @@
 
 #include "core/build_info.hpp"
 #include "core/log.hpp"
+#include "core/no_space.hpp"
 #include "inference/generate.hpp"
 #include "training/run_metrics.hpp"
 #include "training/samples.hpp"
@@ -73,6 +74,7 @@ void TrainingSession::print_step(const StepReport& report, double seconds,
 
 void TrainingSession::print_sample(std::int64_t step) {
   if (!sampler_) return;
+  const Timers::Scope time(trainer_.timers(), part_.sample);
   std::vector<std::int32_t> tokens = data_.tokenizer().encode(deck_.samples.prompt);
   if (tokens.empty()) tokens.push_back(data_.tokenizer().special().eos);
   std::vector<std::int32_t> made;
@@ -87,16 +89,54 @@ void TrainingSession::print_sample(std::int64_t step) {
                      data_.tokenizer().decode(made));
 }
 
-/// Where the time went, over all ranks.
-void TrainingSession::print_timers() {
+/// Time and memory of all ranks.
+RunProfile TrainingSession::profile() {
   const auto& parts = trainer_.timers().parts();
   std::vector<double> slowest;
   for (const Timers::Part& part : parts) slowest.push_back(part.seconds);
   std::vector<double> mean = slowest;
   ranks_.maximum(std::span(slowest));
   ranks_.sum_any_order(std::span(mean));
-  for (double& seconds : mean) seconds /= ranks_.size();
-  for (const std::string& line : timer_table(trainer_.timers(), slowest, mean, stop_->elapsed())) {
+  std::array<std::int64_t, 2 + kMemoryNames.size()> bytes = {started_bytes_, peak_resident_bytes()};
+  for (std::size_t i = 0; i < kMemoryNames.size(); ++i)
+    bytes[2 + i] = arena_.bytes(static_cast<Memory>(i));
+  ranks_.maximum(std::span<std::int64_t>(bytes));
+
+  RunProfile result;
+  result.ranks = ranks_.size();
+  result.threads = HostExecSpace().concurrency();
+  result.first_step = first_step_;
+  result.last_step = step_;
+  result.seconds = stop_->elapsed();
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    result.parts.push_back({parts[i].name, parts[i].calls, slowest[i], mean[i] / ranks_.size()});
+  result.started = bytes[0];
+  result.peak = bytes[1];
+  std::copy(bytes.begin() + 2, bytes.end(), result.arena.begin());
+  return result;
+}
+
+void TrainingSession::write_profile() {
+  const RunProfile now = profile();
+  agree(collective_, [&] {
+    if (!root()) return;
+    try {
+      write_run_profile(folder_path_, now);
+    } catch (const NoSpace& error) {
+      Log::global().warn("{}; the profile is that of the last time there was room", error.what());
+    }
+  });
+}
+
+/// Where the time went, over all ranks.
+void TrainingSession::print_timers() {
+  const RunProfile now = profile();
+  std::vector<double> slowest, mean;
+  for (const RunProfile::Part& part : now.parts) {
+    slowest.push_back(part.slowest);
+    mean.push_back(part.mean);
+  }
+  for (const std::string& line : timer_table(trainer_.timers(), slowest, mean, now.seconds)) {
     Log::global().info("{}", line);
   }
 }

@@ -83,6 +83,14 @@ refused 2 inspect --diff run
 refused 2 inspect run again
 refused 2 inspect run --window 0
 refused 2 inspect run --dead 2
+# The page of a run, and what is no run or no page. tests/inspection looks at it in a browser.
+"$moray" inspect --html page.html run | grep -q "page.html: 1 run" || fail "no page"
+grep -q "</html>" page.html || fail "the page has no end"
+"$moray" inspect run --html two.html other | grep -q "2 runs" || fail "no page of two runs"
+refused 3 inspect --html page.html "$work/nowhere"
+refused 3 inspect --html "$work/nowhere/page.html" run
+refused 2 inspect --html page.html run --json
+refused 2 inspect --html page.html run other --diff
 # A run that has not saved yet has rows only.
 rm -r again/checkpoints/*
 "$moray" inspect again >text || fail "a run without checkpoints is refused"

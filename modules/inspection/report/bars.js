@@ -1,0 +1,88 @@
+// Horizontal bars: memory planned and measured, and the timer tree.
+
+const kBar = {height: 20, gap: 8, label: 150, value: 150};
+
+function bars_svg(card, rows, label) {
+  const width = Math.max(260, card.body.clientWidth), narrow = width < 560;
+  const frame = {width, left: narrow ? 104 : kBar.label, right: narrow ? 92 : kBar.value, narrow};
+  frame.svg = svg('svg', {width, height: rows * (kBar.height + kBar.gap) + 4, role: 'img', 'aria-label': label});
+  card.body.replaceChildren(frame.svg);
+  return frame;
+}
+
+// A bar of segments [{from, to, colour, tip}] with texts to its left and right.
+function draw_bar(frame, row, {label, segments, value, depth = 0, data}) {
+  const y = row * (kBar.height + kBar.gap) + 2, group = svg('g', {class: 'bar', ...data});
+  group.append(svg('text', {class: 'name', x: 12 * depth, y: y + 14}, label));
+  for (const segment of segments) {
+    const width = Math.max(0, segment.to - segment.from);
+    group.append(svg('rect', {x: segment.from, y, width: width > 2 ? width - 1 : width, height: kBar.height, rx: 2, style: `--colour: ${segment.colour}`,
+      'data-series': segment.name, onpointermove: (event) => show_tooltip(segment.tip(), event), onpointerleave: () => show_tooltip(null)}));
+  }
+  const end = segments.reduce((most, s) => Math.max(most, s.to), frame.left);
+  group.append(svg('text', {class: 'value', x: end + 8, y: y + 14}, value));
+  frame.svg.append(group);
+}
+
+const tip_rows = (title, rows) => [html('div', {class: 'place'}, title), html('table', {}, ...rows.map(([label, text]) =>
+  html('tr', {'data-series': label}, html('td', {}, label), html('td', {class: 'value'}, text))))];
+
+// What a rank was planned to need, by purpose, over what it had resident at most.
+const kMemoryParts = ['started', 'weights', 'gradients', 'optimizer', 'activations', 'communication', 'workspace', 'products'];
+const kMemoryLabels = {started: 'program and libraries', products: 'packed operands'};
+
+function memory_parts(run) {
+  const sizes = {started: run.memory.started ?? 0, ...run.memory.plan};
+  return kMemoryParts.filter((part) => sizes[part] > 0).map((part) => ({part, label: kMemoryLabels[part] ?? part, bytes: sizes[part]}));
+}
+
+function draw_memory(card) {
+  const runs = shown_runs().filter((run) => run.memory?.plan);
+  const total = (run) => memory_parts(run).reduce((sum, p) => sum + p.bytes, 0);
+  const most = Math.max(1, ...runs.map((run) => Math.max(total(run), run.memory.peak ?? 0)));
+  const frame = bars_svg(card, 2 * runs.length, 'memory of a rank, planned and measured');
+  const x = scale_of([0, most], [frame.left, frame.width - frame.right]);
+  const colour = (part) => `var(--m${kMemoryParts.indexOf(part)})`;
+  runs.forEach((run, i) => {
+    let sum = 0;
+    const segments = memory_parts(run).map(({part, label, bytes}) => {
+      const from = x(sum);
+      sum += bytes;
+      return {name: part, from, to: x(sum), colour: colour(part),
+        tip: () => tip_rows(label, [['planned', bytes_text(bytes)], ['of all', percent(bytes / total(run))], ['bytes', grouped(bytes)]])};
+    });
+    const prefix = runs.length > 1 ? `${run.name} ` : '';
+    draw_bar(frame, 2 * i, {label: `${prefix}planned`, segments, value: bytes_text(sum), data: {'data-run': run.index, 'data-kind': 'plan'}});
+    const peak = run.memory.peak;
+    if (!peak) return;
+    const difference = peak / sum - 1;
+    draw_bar(frame, 2 * i + 1, {label: `${prefix}measured`, value: `${bytes_text(peak)}${frame.narrow ? '' : ` (${difference < 0 ? '−' : '+'}${percent(Math.abs(difference), 2)})`}`,
+      segments: [{name: 'peak', from: x(0), to: x(peak), colour: kRuns.length > 1 ? run.colour : 'var(--muted)',
+        tip: () => tip_rows('resident at most', [['measured', bytes_text(peak)], ['against the plan', percent(peak / sum)], ['bytes', grouped(peak)]])}],
+      data: {'data-run': run.index, 'data-kind': 'measured'}});
+  });
+  const used = new Set(runs.flatMap((run) => memory_parts(run).map((p) => p.part)));
+  card.legend.replaceChildren(...kMemoryParts.filter((part) => used.has(part)).map((part) =>
+    html('span', {class: 'key'}, swatch(colour(part), 'block'), kMemoryLabels[part] ?? part)));
+}
+
+// The timer tree of the newest start of each run: slowest rank, share of the run's time.
+function draw_timers(card) {
+  const runs = shown_runs().filter((run) => run.profile);
+  const names = [...new Set(runs.flatMap((run) => run.profile.parts.map((p) => p.name)))];
+  const part_of = (run, name) => run.profile.parts.find((p) => p.name === name);
+  const most = Math.max(1e-9, ...runs.flatMap((run) => run.profile.parts.map((p) => p.slowest)));
+  const frame = bars_svg(card, names.length * runs.length, 'time of each part of a run');
+  const x = scale_of([0, most], [frame.left, frame.width - frame.right]);
+  names.forEach((name, n) => runs.forEach((run, i) => {
+    const part = part_of(run, name), depth = name.split('/').length - 1;
+    if (!part) return;
+    const share = part.slowest / Math.max(run.profile.seconds, 1e-9);
+    const tip = () => tip_rows(kRuns.length > 1 ? `${run.name}: ${name}` : name, [['slowest rank', duration(part.slowest)], ['mean of ranks', duration(part.mean)],
+      ['of the run', percent(share)], ['calls', grouped(part.calls)], ['a call', duration(part.slowest / Math.max(part.calls, 1))]]);
+    draw_bar(frame, n * runs.length + i, {label: i === 0 ? name.split('/').pop() : '', depth, data: {'data-run': run.index, 'data-series': name},
+      segments: [{name, from: x(0), to: x(part.slowest), colour: kRuns.length > 1 ? run.colour : depth ? 'var(--c0)' : 'var(--muted)', tip}],
+      value: frame.narrow ? percent(share) : `${duration(part.slowest)}  ${percent(share)}`});
+  }));
+  card.legend.replaceChildren(...kRuns.length > 1 ? runs.map((run) => html('span', {class: 'key'}, swatch(run.colour, 'block'), run.name)) : []);
+}

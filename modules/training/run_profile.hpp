@@ -1,0 +1,43 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/arena.hpp"
+
+namespace moray {
+
+/// What a start of a run measured of itself, kept in `<run>/profile.json`. Written when the run
+/// starts, at each checkpoint and at the end; a later start replaces it.
+struct RunProfile {
+  struct Part {
+    std::string name;  ///< of the timer; "step/forward" is a part of "step"
+    std::int64_t calls = 0;
+    double slowest = 0;  ///< seconds of the slowest rank
+    double mean = 0;     ///< mean over ranks
+  };
+  std::int64_t ranks = 1;
+  std::int64_t threads = 1;  ///< a rank
+  std::int64_t first_step = 0;
+  std::int64_t last_step = 0;
+  double seconds = 0;  ///< from the start to this writing
+  std::vector<Part> parts;
+
+  // Bytes; the largest of all ranks.
+  std::int64_t started = 0;  ///< resident before the session took anything: program and libraries
+  std::int64_t peak = 0;     ///< resident at most so far
+  std::array<std::int64_t, kMemoryNames.size()> arena = {};  ///< taken, by category
+};
+
+std::string run_profile_path(const std::string& run);
+/// Throws Error(io).
+void write_run_profile(const std::string& run, const RunProfile& profile);
+/// Throws Error(io) when the file is not there or is none of this format.
+RunProfile read_run_profile(const std::string& run);
+
+/// The most memory that this process has had resident, in bytes; 0 where /proc does not say.
+std::int64_t peak_resident_bytes();
+
+}  // namespace moray

@@ -1,0 +1,216 @@
+"""The page of `moray inspect --html` in a headless browser: every chart is there with all its points,
+hovering reads the values of the run's files, in light and dark, wide and narrow, one run and two.
+Usage: browser_test.py MORAY REPOSITORY; 77 means skipped, with the reason printed."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.parse
+
+MORAY, REPOSITORY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+HERE = os.path.dirname(os.path.abspath(__file__))
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+STEPS, EXPERTS = 24, 8
+# A small model with two MoE layers and an MTP module; one logged row a step.
+DECK = [f"run.length={STEPS} steps", "run.name=seen", "model.layers=3", "model.width=32", "model.dense_width=64", "attention.heads=2",
+        "attention.latent=16", "attention.nope_width=16", "attention.rope_width=8", "attention.value_width=16", "attention.max_length=32",
+        f"moe.experts={EXPERTS}", "moe.width=16", "mtp.depth=1", "batch.sequences=4", "batch.length=32", "output.log_every=1",
+        "validation.every=8 steps", "validation.windows=4", "samples.tokens=0", "checkpoint.every=12 steps", "learning_rate.warmup=4 steps"]
+TEXT = "</script><script>window.injected = 1</script><img src=x onerror='window.injected = 1'>"
+
+
+def check(condition, message):
+    if not condition:
+        raise SystemExit(f"FAILED: {message}")
+
+
+def moray(*arguments):
+    done = subprocess.run([MORAY, *arguments], capture_output=True, text=True, timeout=120)
+    check(done.returncode == 0, f"moray {' '.join(arguments)}: {done.stdout}{done.stderr}")
+
+
+def browse(browser, page, wanted, *, dark=False, width=1280):
+    """Opens a copy of a page with the probe, and returns what the probe saw."""
+    text = open(page, encoding="utf-8").read()
+    probe = open(os.path.join(HERE, "probe.js"), encoding="utf-8").read()
+    text = text.replace("<head>", "<head><script>window.probe_errors = [];"
+                        "window.addEventListener('error', (e) => window.probe_errors.push(String(e.message)));"
+                        "document.addEventListener('securitypolicyviolation', (e) => window.probe_errors.push(e.blockedURI));</script>", 1)
+    # The data come before the page's script, which ends with the only </script> in front of </body>.
+    text = text.replace("</body>", f'<script type="application/json" id="wanted">{json.dumps(wanted)}</script><script>{probe}</script></body>', 1)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = os.path.join(folder, "page.html")
+        open(copy, "w", encoding="utf-8").write(text)
+        done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={folder}/profile",
+                               f"--blink-settings=preferredColorScheme={0 if dark else 1}", f"--window-size={width},900",
+                               "--virtual-time-budget=5000", "--enable-logging=stderr", "--dump-dom", f"file://{copy}"],
+                              capture_output=True, text=True, timeout=100)
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    check(not console, f"{page}: the console says {console}")
+    found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.S)
+    check(found, f"{page}: the probe left nothing: {done.stderr[-2000:]}")
+    seen = json.loads(urllib.parse.unquote(found.group(1)))
+    check(seen["errors"] == [], f"{page}: errors {seen['errors']}")
+    check(seen["misplaced"] == [], f"{page} at width {width}: {seen['misplaced']}")
+    return seen
+
+
+def number(text):
+    """The first number of a text as the page writes it."""
+    found = re.match(r"\s*([-−]?[\d,.]+(?:e-?\d+)?)\u2009?([kMGT]?)(?![A-Za-z])", text)
+    check(found, f"'{text}' is no number")
+    return float(found.group(1).replace(",", "").replace("−", "-")) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[found.group(2)]
+
+
+def near(text, value, tolerance=1e-4):
+    return abs(number(text) - value) <= tolerance * abs(value) + 1e-12
+
+
+def value_at(seen, series, run=0):
+    rows = [row["value"] for row in seen.get("rows") or [] if row["series"] == series and row["run"] == run]
+    check(len(rows) == 1, f"{series} of run {run} is not in the tooltip {seen}")
+    return rows[0]
+
+
+def check_charts(seen, rows, runs):
+    """Every chart exists with a point for each value of the file."""
+    expected = {"loss": "loss", "learning_rate": "learning_rate", "gradient_norm": "gradient_norm", "max_violation": "max_violation",
+                "throughput": "tokens_per_second", "seconds": "seconds"}
+    for chart, series in expected.items():
+        lines = [line for line in seen["charts"][chart]["lines"] if line["series"] == series]
+        check([line["run"] for line in lines] == list(range(runs)), f"{chart}: lines {lines}")
+        for line in lines:
+            check(line["points"] == line["drawn"] == rows[line["run"]] and line["finite"], f"{chart}: {line}, not {rows} points")
+    validation = [line for line in seen["charts"]["loss"]["lines"] if line["series"] == "validation_loss"]
+    check(validation[0]["points"] == 3, f"validation {validation}")
+    check([line["series"] for line in seen["charts"]["loss"]["lines"]].count("mtp_loss[0]") == runs, "no MTP loss")
+    images = seen["charts"]["loads"]["images"]
+    check(len(images) == 3 and all(i["rows"] == EXPERTS and i["columns"] == rows[0] and i["png"] for i in images), f"heat map {images}")
+    check(len(seen["charts"]["bias"]["lines"]) == EXPERTS and seen["charts"]["bias"]["lines"][0]["points"] == rows[0], "bias")
+    check([bar["series"] for bar in seen["charts"]["memory"]["bars"]] == ["plan", "measured"] * runs, "memory")
+    check(all(bar["width"] > 20 for bar in seen["charts"]["memory"]["bars"]), "memory bars")
+    timers = {bar["series"] for bar in seen["charts"]["timers"]["bars"]}
+    check({"step", "step/forward", "step/backward", "validation", "checkpoint"} <= timers, f"timers {timers}")
+
+
+def check_hover(seen, folder):
+    """The tooltips show what metrics.csv and profile.json hold."""
+    table = list(csv.DictReader(open(os.path.join(folder, "metrics.csv"), encoding="utf-8")))
+    row = {int(r["step"]): r for r in table}
+    for (chart, step), shown in zip(HOVER, seen["hover"]):
+        check(shown["crosshairs"] > 4 and shown["gone"], f"{chart}: {shown['crosshairs']} crosshairs")
+        check(any(re.search(rf"\bstep {step}\b", place) for place in shown["places"]), f"{chart}: {shown['places']} has no step {step}")
+        for column in COLUMNS[chart]:
+            check(near(value_at(shown, column), float(row[step][column])), f"{chart} at {step}: {shown} is not {row[step][column]}")
+        if chart == "loss":
+            check(near(value_at(shown, "mtp_loss[0]"), float(row[step]["mtp_loss[0]"])), f"MTP loss at {step}")
+            check(near(shown["legend"][0], float(row[step]["loss"]), 1e-3), f"legend {shown['legend']}")
+        if chart == "max_violation":  # the trunk's layers, without the MTP module's
+            layers = [float(row[step][f"max_violation[{i}]"]) for i in range(2)]
+            shown = value_at(shown, "max_violation")
+            spread = re.search(r"\((.*) to (.*)\)", shown)
+            check(layers[0] != layers[1] and spread, f"MaxVio {shown} spans no layers: {layers}")
+            check(near(shown, sum(layers) / 2) and near(spread.group(1), min(layers)) and near(spread.group(2), max(layers)), f"MaxVio {shown}: {layers}")
+        if chart == "bias":
+            for e in range(EXPERTS):
+                check(abs(number(value_at(shown, f"expert {e}")) - float(row[step][f"bias[0][{e}]"])) < 1e-4, f"bias {shown}")
+    validation = next(shown for (chart, step), shown in zip(HOVER, seen["hover"]) if chart == "loss" and step == 16)
+    check(near(value_at(validation, "validation_loss"), float(row[16]["validation_loss"])), f"validation {validation}")
+    for (layer, expert, step), shown in zip(CELLS, seen["experts"]):
+        check(shown["places"][0].startswith(f"step {step} "), f"heat map at {step}: {shown}")
+        loads = [float(row[step][f"loads[{layer}][{e}]"]) for e in range(EXPERTS)]
+        values = {r["series"]: r["value"] for r in shown["rows"]}
+        check(abs(number(values["load"]) - loads[expert]) < 0.06, f"load {shown} is not {loads[expert]}")
+        check(abs(number(values["ratio"]) - EXPERTS * loads[expert] / sum(loads)) < 1e-3, f"load {shown}")
+    profile = json.load(open(os.path.join(folder, "profile.json"), encoding="utf-8"))
+    values = {r["series"]: r["value"] for r in seen["memory"]["rows"]}
+    check(number(values["bytes"]) == profile["resident_bytes"]["peak"], f"memory {values}")
+    values = {r["series"]: r["value"] for r in seen["weights"]["rows"]}
+    check(number(values["bytes"]) == profile["arena_bytes"]["weights"], f"weights {values}")
+    forward = next(p for p in profile["parts"] if p["name"] == "step/forward")
+    values = {r["series"]: r["value"] for r in seen["timer"]["rows"]}
+    check(number(values["calls"]) == forward["calls"], f"forward {values}")
+    milliseconds = number(values["slowest rank"]) * (1 if "ms" in values["slowest rank"] else 1e3)
+    check(abs(milliseconds - 1e3 * forward["slowest_seconds"]) < 0.01 * milliseconds, f"forward {values}")
+
+
+def luminance(colour):
+    return sum(map(int, re.findall(r"\d+", colour)[:3])) / 765
+
+
+def check_theme(look, dark):
+    check((luminance(look["page"]) < 0.2) == dark and (luminance(look["page"]) > 0.8) != dark, f"page {look['page']}, dark: {dark}")
+    check(look["text"] > 7 and look["axis"] > 3.5 and look["line"] > 3, f"contrast {look}")
+
+
+def check_use(seen, dark):
+    """Themes, zoom, logarithmic axis, other horizontal axis, keys."""
+    check_theme(seen["preferred"], dark)
+    check_theme(seen["dark"], True)
+    check_theme(seen["light"], False)
+    check_theme(seen["auto"], dark)
+    check(seen["dark"]["heat"] != seen["light"]["heat"], "the heat map keeps its colours in another theme")
+    low, high = seen["zoom"]["range"]
+    check(abs(low - 5) < 0.1 and abs(high - 15) < 0.1 and seen["zoom"]["changed"] and seen["zoom"]["button"], f"zoom {seen['zoom']}")
+    check(seen["restored"] and seen["log"] and seen["tokens"] == "tokens", "zoom, log or horizontal axis")
+    check(seen["keys"]["places"][0].startswith("step 2 "), f"keys {seen['keys']}")
+    check(seen["end"] == seen["charts"], "the page is not what it was")
+
+
+HOVER = [["loss", 1], ["loss", 16], ["loss", 24], ["learning_rate", 7], ["gradient_norm", 12], ["max_violation", 9], ["bias", 20],
+         ["throughput", 5], ["seconds", 18]]
+COLUMNS = {"loss": ["loss"], "learning_rate": ["learning_rate"], "gradient_norm": ["gradient_norm"], "max_violation": [], "bias": [],
+           "throughput": ["tokens_per_second"], "seconds": ["seconds"]}
+CELLS = [[0, 0, 1], [0, 3, 10], [1, 2, 24], [2, 1, 17]]
+WANTED = {"hover": HOVER, "experts": CELLS}
+
+
+def main(browser, work):
+    one, two = os.path.join(work, "first run"), os.path.join(work, "<b>second & \"last\"")
+    deck = os.path.join(REPOSITORY, "input/quickstart.yaml")
+    moray("train", deck, "--out", one, *DECK)
+    moray("train", deck, "--out", two, *DECK, "moe.bias_rate=0", "run.length=10 steps", "validation.every=0 steps")
+    page = os.path.join(work, "page.html")
+
+    moray("inspect", "--html", page, one)
+    for dark in (False, True):
+        seen = browse(browser, page, WANTED, dark=dark)
+        check(seen["title"] == "first run - Moray", f"title {seen['title']}")
+        for word in ("first run", "done", "seen", "1234", "24"):
+            check(word in seen["head"], f"the head lacks '{word}': {seen['head']}")
+        check_charts(seen, [STEPS], 1)
+        check_hover(seen, one)
+        check_use(seen, dark)
+    browse(browser, page, {"hover": [], "experts": []}, width=400)
+
+    # Two runs; the second without validation, and it failed with words that are markup.
+    open(os.path.join(two, "STATUS"), "w", encoding="utf-8").write(f"failed: {TEXT}\n")
+    moray("inspect", "--html", page, one, two)
+    seen = browse(browser, page, WANTED)
+    check_charts(seen, [STEPS, 10], 2)
+    check(TEXT in seen["head"] and '<b>second & "last"' in seen["head"], f"text of the run is not shown: {seen['head']}")
+    check(len(seen["hover"][0]["rows"]) == 6, f"tooltip of two runs {seen['hover'][0]}")
+    check({line["run"] for line in seen["one_hidden"]["loss"]["lines"]} == {1}, "a run is hidden by its box")
+    browse(browser, page, {"hover": [], "experts": []}, width=400, dark=True)
+
+    # A run that just began: nothing but a status.
+    young = os.path.join(work, "young")
+    os.makedirs(os.path.join(young, "checkpoints"))
+    open(os.path.join(young, "STATUS"), "w", encoding="utf-8").write("running\n")
+    moray("inspect", "--html", page, young)
+    seen = browse(browser, page, {"hover": [], "experts": []})
+    check(seen["charts"] == {} and "running" in seen["head"], f"young run {seen}")
+    print("all right")
+
+
+found = next(filter(None, map(shutil.which, BROWSERS)), None)
+if not found:
+    print(f"SKIPPED: no browser: none of {', '.join(BROWSERS)} is installed")
+    sys.exit(77)
+with tempfile.TemporaryDirectory() as folder:
+    main(found, folder)
