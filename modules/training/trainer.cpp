@@ -55,6 +55,8 @@ Trainer::Trainer(const Deck& deck, const Communicator& ranks)
 void Trainer::allocate(Arena& arena) {
   reducer_.set_buffer(allocate_rank(arena, layout_, shards_, model_, optimizer_));
   if (arena.counting()) return;
+  const WeightRef& e = model_.embedding();
+  embedding_shards_ = shards_[Region::dense].within(e.offset, e.offset + e.rows * e.cols);
   tokens_.resize(static_cast<std::size_t>(micro_ * (deck_.batch.length + 1)));
   host_losses_.resize(static_cast<std::size_t>(std::max(deck_.batch.length, micro_)));
   use_losses_.resize(static_cast<std::size_t>(model_.depth() + 1));
@@ -197,14 +199,11 @@ void Trainer::reduce_gradients() {
                     fold_observer(region, 0));
   }
   const Matrix<float> embedding = parameters.gradient(model_.embedding(), 0);
-  // A use of the embedding has the owners of the embedding.
-  const std::int64_t begin = model_.embedding().offset;
-  const Shards owners =
-      shards_[Region::dense].within(begin, begin + embedding.rows * embedding.cols);
-  const ElementRange owned = owners.owned();
+  const ElementRange owned = embedding_shards_.owned();
   std::int64_t uses = 0;
   for (const Matrix<float>& use : model_.embedding_uses()) {
-    reducer_.reduce(pass_.exec, use, owners, exact, fold_observer(Region::dense, ++uses));
+    reducer_.reduce(pass_.exec, use, embedding_shards_, exact,
+                    fold_observer(Region::dense, ++uses));
     const Matrix<float> sum = matrix(embedding.data + owned.begin, 1, owned.size());
     add<float>(pass_.exec, sum, matrix(use.data + owned.begin, 1, owned.size()), sum);
   }

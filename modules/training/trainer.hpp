@@ -96,6 +96,7 @@ class Trainer {
   Model<float> model_;
   Optimizer optimizer_;
   ModelShards shards_;
+  Shards embedding_shards_;  ///< of each use of the embedding: the owners of the embedding
   LaneReducer reducer_;
   Pass<float> pass_;
   BatchLayout batch_;
