@@ -2,6 +2,7 @@
 hovering reads the values of the run's files, in light and dark, wide and narrow, one run and two.
 Usage: browser_test.py MORAY REPOSITORY; 77 means skipped, with the reason printed."""
 
+import base64
 import csv
 import json
 import os
@@ -62,9 +63,9 @@ def browse(browser, page, wanted, *, dark=False, width=1280):
 
 def number(text):
     """The first number of a text as the page writes it."""
-    found = re.match(r"\s*([-−]?[\d,.]+(?:e-?\d+)?)\u2009?([kMGT]?)(?![A-Za-z])", text)
+    found = re.match(r"\s*([-−]?[\d,.]+(?:e-?\d+)?)\u2009?([kMBT]?)(?![A-Za-z])", text)
     check(found, f"'{text}' is no number")
-    return float(found.group(1).replace(",", "").replace("−", "-")) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[found.group(2)]
+    return float(found.group(1).replace(",", "").replace("−", "-")) * {"": 1, "k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}[found.group(2)]
 
 
 def near(text, value, tolerance=1e-4):
@@ -139,6 +140,24 @@ def check_hover(seen, folder):
     check(abs(milliseconds - 1e3 * forward["slowest_seconds"]) < 0.01 * milliseconds, f"forward {values}")
 
 
+def large(page):
+    """Makes the run of a page one of 60 layers with 64 experts and 1000 steps in 20 buckets."""
+    text = open(page, encoding="utf-8").read()
+    begin = text.index('id="report">') + len('id="report">')
+    end = text.index("</script>", begin)
+    data = json.loads(text[begin:end])
+    run = data["runs"][0]
+    data["runs"] = [run]
+    last = [50 * (i + 1) for i in range(20)]
+    grid = {"step": last, "first": [s - 49 for s in last], "tokens": [1e9 * s for s in last], "seconds": [10 * s for s in last]}
+    run["grids"] = {"rows": grid, "maps": {key: values[1::2] for key, values in grid.items()}}
+    run["series"] = {"loss": {"unit": "nat/token", "grid": "rows", "mean": [2] * 20, "low": [1.5] * 20, "high": [9] * 20}}
+    levels = base64.b64encode(bytes([0, 0] * 63 + [254, 255]) * 600).decode()  # the last expert of each layer has the most
+    even = {"layers": 60, "experts": 64, "low": 0, "values": levels}
+    run["maps"] = {"loads": {**even, "high": 8, "mean_load": [100] * 600}, "bias": {**even, "high": 0.1}}
+    open(page, "w", encoding="utf-8").write(text[:begin] + json.dumps(data).replace("<", "\\u003c") + text[end:])
+
+
 def luminance(colour):
     return sum(map(int, re.findall(r"\d+", colour)[:3])) / 765
 
@@ -157,7 +176,7 @@ def check_use(seen, dark):
     check(seen["dark"]["heat"] != seen["light"]["heat"], "the heat map keeps its colours in another theme")
     low, high = seen["zoom"]["range"]
     check(abs(low - 5) < 0.1 and abs(high - 15) < 0.1 and seen["zoom"]["changed"] and seen["zoom"]["button"], f"zoom {seen['zoom']}")
-    check(seen["restored"] and seen["log"] and seen["tokens"] == "tokens", "zoom, log or horizontal axis")
+    check(seen["restored"] and seen["log"] and seen["focus"] and seen["tokens"] == "tokens", "zoom, log or horizontal axis")
     check(seen["keys"]["places"][0].startswith("step 2 "), f"keys {seen['keys']}")
     check(seen["end"] == seen["charts"], "the page is not what it was")
 
@@ -167,7 +186,8 @@ HOVER = [["loss", 1], ["loss", 16], ["loss", 24], ["learning_rate", 7], ["gradie
 COLUMNS = {"loss": ["loss"], "learning_rate": ["learning_rate"], "gradient_norm": ["gradient_norm"], "max_violation": [], "bias": [],
            "throughput": ["tokens_per_second"], "seconds": ["seconds"]}
 CELLS = [[0, 0, 1], [0, 3, 10], [1, 2, 24], [2, 1, 17]]
-WANTED = {"hover": HOVER, "experts": CELLS}
+NOTHING = {"hover": [], "experts": [], "use": False}
+WANTED = {"hover": HOVER, "experts": CELLS, "use": True}
 
 
 def main(browser, work):
@@ -186,7 +206,7 @@ def main(browser, work):
         check_charts(seen, [STEPS], 1)
         check_hover(seen, one)
         check_use(seen, dark)
-    browse(browser, page, {"hover": [], "experts": []}, width=400)
+    browse(browser, page, NOTHING, width=400)
 
     # Two runs; the second without validation, and it failed with words that are markup.
     open(os.path.join(two, "STATUS"), "w", encoding="utf-8").write(f"failed: {TEXT}\n")
@@ -196,14 +216,24 @@ def main(browser, work):
     check(TEXT in seen["head"] and '<b>second & "last"' in seen["head"], f"text of the run is not shown: {seen['head']}")
     check(len(seen["hover"][0]["rows"]) == 6, f"tooltip of two runs {seen['hover'][0]}")
     check({line["run"] for line in seen["one_hidden"]["loss"]["lines"]} == {1}, "a run is hidden by its box")
-    browse(browser, page, {"hover": [], "experts": []}, width=400, dark=True)
+    browse(browser, page, NOTHING, width=400, dark=True)
+
+    # What a large model's page has: many experts and layers, buckets of rows, an envelope.
+    large(page)
+    seen = browse(browser, page, {"hover": [["loss", 500], ["bias", 500]], "experts": [[0, 57, 990]], "use": False})
+    check([(i["rows"], i["columns"]) for i in seen["charts"]["loads"]["images"]] == [(60, 10)], f"layers {seen['charts']['loads']}")
+    check(len(seen["charts"]["bias"]["lines"]) == 64, "bias lines of 64 experts")
+    loss, bias = seen["hover"]
+    check(loss["places"][0].startswith("steps 451 to 500 ") and loss["rows"][0]["value"] == "2.0000 (1.5000 to 9.0000)", f"bucket {loss}")
+    check(len(bias["rows"]) == 1 and bias["rows"][0]["value"].startswith("0.0"), f"one of many lines {bias}")
+    check(seen["experts"][0]["rows"][0]["value"].startswith("8.00"), f"busiest expert {seen['experts']}")
 
     # A run that just began: nothing but a status.
     young = os.path.join(work, "young")
     os.makedirs(os.path.join(young, "checkpoints"))
     open(os.path.join(young, "STATUS"), "w", encoding="utf-8").write("running\n")
     moray("inspect", "--html", page, young)
-    seen = browse(browser, page, {"hover": [], "experts": []})
+    seen = browse(browser, page, NOTHING)
     check(seen["charts"] == {} and "running" in seen["head"], f"young run {seen}")
     print("all right")
 

@@ -120,7 +120,7 @@ try {
     kSeen.weights = hover_bar('#chart-memory rect[data-series="weights"]');
     kSeen.timer = hover_bar('#chart-timers [data-series="step/forward"] rect');
   }
-  if (wanted.hover.length > 0) {
+  if (wanted.use) {
     press('#theme [data-key="dark"]');
     kSeen.dark = look();
     press('#theme [data-key="light"]');
@@ -133,9 +133,12 @@ try {
     kSeen.zoom = {range: view.zoom, changed: path_of('loss') !== whole, others: path_of('learning_rate'), button: !document.getElementById('zoom').hidden};
     press('#zoom');
     kSeen.restored = view.zoom === null && path_of('loss') === whole;
-    press('#chart-loss .switch');
+    press('#chart-loss .log');
     kSeen.log = path_of('loss') !== whole && !path_of('loss').includes('NaN');
-    press('#chart-loss .switch');
+    press('#chart-loss .log');
+    press('#chart-loss .focus');
+    kSeen.focus = path_of('loss') !== whole;
+    press('#chart-loss .focus');
     press('[data-key="tokens"]');
     kSeen.tokens = document.querySelector('#chart-loss .title').textContent;
     press('[data-key="step"]');

@@ -49,14 +49,14 @@ function tick_text(value, step, most = Math.abs(value)) {
   const size = Math.abs(value);
   const prefix = most < 1e4 ? null : kPrefixes.find(([unit]) => most >= unit);
   if (prefix) return Number((value / prefix[0]).toPrecision(5)) + kThin + prefix[1];
-  if (size < 1e-3) return value.toExponential().replace(/(\.\d{2})\d+/, '$1').replace('e-', 'e−');
+  if (size < 1e-3) return Number(value.toPrecision(3)).toExponential().replace('e-', 'e−');
   const decimals = step ? Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) : 0;
   return step ? value.toFixed(Math.min(decimals, 6)) : String(Number(value.toPrecision(3)));
 }
 
 function horizontal_text(value, step) {
   if (view.x === 'seconds') return value === 0 ? '0' : duration(value).replace(/ 00\u2009(s|min|h)$/, '').replace(/\.0+(?=\u2009)/, '');
-  if (view.x === 'step' && Math.abs(value) < 1e5) return grouped(value);
+  if (view.x === 'step' && horizontal_extent()[1] < 1e5) return grouped(value);
   return tick_text(value, step, horizontal_extent()[1]);
 }
 

@@ -10,13 +10,14 @@
 //   one_run  shows one run at a time, chosen in the card: card.run()
 //   layers   (run) => names of layers to choose from in the card: card.state.layer, null for all
 //   log      true: the card has a switch to a logarithmic axis, card.state.log
+//   focus    true: and one that leaves extreme values outside, card.state.focus
 
 const has_series = (...names) => (run) => names.some((name) => run.series?.[name]);
 const mtp_names = [...new Set(kRuns.flatMap((run) => Object.keys(run.series ?? {}).filter((name) => name.startsWith('mtp_loss['))))];
 
 const kCharts = [
   {
-    id: 'loss', section: 'Learning', title: 'Loss', unit: 'nat/token', log: true, wide: true, height: 320, draw: draw_lines,
+    id: 'loss', section: 'Learning', title: 'Loss', unit: 'nat/token', log: true, focus: true, wide: true, height: 320, draw: draw_lines,
     note: 'Mean negative log-likelihood: of the sequences of each step (training), of text that is never trained on (validation).',
     series: [{name: 'loss', label: 'training', noisy: true}, {name: 'validation_loss', label: 'validation', marks: true},
       ...mtp_names.map((name, k) => ({name, label: `MTP ${k + 1}`, noisy: true, dashed: true}))],
@@ -26,7 +27,7 @@ const kCharts = [
     series: [{name: 'learning_rate', label: 'learning rate'}],
   },
   {
-    id: 'gradient_norm', section: 'Learning', title: 'Gradient norm', unit: '1', log: true, draw: draw_lines,
+    id: 'gradient_norm', section: 'Learning', title: 'Gradient norm', unit: '1', log: true, focus: true, draw: draw_lines,
     note: 'Euclidean norm over all parameters, before clipping.',
     series: [{name: 'gradient_norm', label: 'gradient norm', noisy: true}],
   },
@@ -46,11 +47,11 @@ const kCharts = [
     has: (run) => run.maps?.bias, layers: (run) => run.maps.bias.layers, lines: bias_lines,
   },
   {
-    id: 'throughput', section: 'Machine', title: 'Throughput', unit: 'token/s', zero: true, draw: draw_lines,
+    id: 'throughput', section: 'Machine', title: 'Throughput', unit: 'token/s', zero: true, focus: true, draw: draw_lines,
     series: [{name: 'tokens_per_second', label: 'throughput', noisy: true}],
   },
   {
-    id: 'seconds', section: 'Machine', title: 'Time of a step', unit: 's', zero: true, draw: draw_lines,
+    id: 'seconds', section: 'Machine', title: 'Time of a step', unit: 's', zero: true, focus: true, draw: draw_lines,
     series: [{name: 'seconds', label: 'time of a step', noisy: true}],
   },
   {

@@ -2,7 +2,7 @@
 
 const kThin = '\u2009';
 const kNothing = 'n/a';
-const kPrefixes = [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']];
+const kPrefixes = [[1e12, 'T'], [1e9, 'B'], [1e6, 'M'], [1e3, 'k']];
 
 // 12345 -> "12,345"
 function grouped(value) {
@@ -22,7 +22,7 @@ function significant(value, digits = 4) {
   return size >= 1e4 ? grouped(value) : value.toFixed(decimals);
 }
 
-// 2422720 -> "2.42 M"
+// Counts, with the letters that are used for models: 2422720 -> "2.42 M", 671e9 -> "671 B"
 function prefixed(value, digits = 3) {
   if (value === null || value === undefined) return kNothing;
   for (const [size, prefix] of kPrefixes)

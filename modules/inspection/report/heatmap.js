@@ -2,11 +2,15 @@
 // layer, a pixel an expert high, which the browser stretches without smoothing.
 
 const kMostRows = 192;   // of experts on one map; above, a layer is one row, its busiest expert
-const kMostLoad = 2;     // times the even share: the end of the colours
+const kMostLoad = 2;     // times the even share: the end of the colours, whose middle is 1
+const kMostBusiest = 5;  // the same for the busiest expert of a layer, of which half the colours are used
 const kPalettes = {
   light: [[5, 69, 138], [102, 169, 214], [244, 243, 238], [250, 170, 96], [168, 50, 6]],
   dark: [[120, 196, 255], [38, 104, 164], [29, 34, 44], [178, 86, 26], [255, 186, 110]],
 };
+
+// Where a load is on the colours.
+const load_part = (load, busiest) => busiest ? 0.5 + 0.5 * (load - 1) / (kMostBusiest - 1) : load / kMostLoad;
 
 // Colour of a value in [0, 1] on the palette of the theme.
 function palette_colour(part) {
@@ -40,7 +44,7 @@ function heat_image(plot, rows, xs) {
     rows.forEach((row, r) => {
       const value = row.value(bucket);
       if (Number.isNaN(value)) return;
-      image.data.set([...palette_colour(value / kMostLoad), 255], 4 * (r * width + column));
+      image.data.set([...palette_colour(load_part(value, row.expert === null)), 255], 4 * (r * width + column));
     });
   }
   pen.putImageData(image, 0, 0);
@@ -64,7 +68,7 @@ function draw_heat(card) {
     top += height + gap;
   }
   plot.svg.prepend(labels);
-  heat_legend(card);
+  heat_legend(card, groups[0].rows[0].expert === null);
   plot.on_hover = (x, y, pointer) => hover_heat(plot, run, map, groups, row_height, x, y, pointer);
 }
 
@@ -84,8 +88,10 @@ function hover_heat(plot, run, map, groups, row_height, x, y, pointer) {
 }
 
 // The colours, with the values that they stand for.
-function heat_legend(card) {
-  const stops = [0, 0.25, 0.5, 0.75, 1].map((part) => `rgb(${palette_colour(part).join(' ')}) ${100 * part}%`);
-  card.legend.replaceChildren(html('span', {class: 'key'}, 'unused'), html('span', {class: 'ramp', style: `background: linear-gradient(90deg, ${stops.join(', ')})`}),
-    html('span', {class: 'key'}, `${kMostLoad} × even share and more`));
+function heat_legend(card, busiest) {
+  const most = busiest ? kMostBusiest : kMostLoad, least = busiest ? 1 : 0;
+  const stops = [0, 0.25, 0.5, 0.75, 1].map((part) => `rgb(${palette_colour(load_part(least + part * (most - least), busiest)).join(' ')}) ${100 * part}%`);
+  card.legend.replaceChildren(html('span', {class: 'key'}, busiest ? 'busiest expert: even share' : 'unused'),
+    html('span', {class: 'ramp', style: `background: linear-gradient(90deg, ${stops.join(', ')})`}),
+    html('span', {class: 'key'}, `${most} × even share and more`));
 }

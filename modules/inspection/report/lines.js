@@ -22,21 +22,24 @@ function lines_of(card) {
   return lines;
 }
 
-// [from, to] of the values between the ends of the horizontal axis, with some air.
-function vertical_extent(lines, log, zero) {
+// [from, to] of the values between the ends of the horizontal axis, with some air. In focus the
+// twentieth of the values at either end of their range may lie outside.
+function vertical_extent(lines, log, zero, focus) {
   const [from, to] = horizontal_extent();
-  let low = Infinity, high = -Infinity;
+  const values = [];
   for (const line of lines) {
     line.xs.forEach((x, i) => {
       if (x < from || x > to) return;
       for (const value of [line.mean[i], line.low?.[i], line.high?.[i]]) {
         if (value === null || value === undefined || (log && value <= 0)) continue;
-        low = Math.min(low, value);
-        high = Math.max(high, value);
+        values.push(value);
       }
     });
   }
-  if (low > high) return log ? [0.1, 1] : [0, 1];
+  values.sort((a, b) => a - b);
+  const cut = focus ? Math.floor(values.length / 20) : 0;
+  let low = values[cut], high = values[values.length - 1 - cut];
+  if (values.length === 0) return log ? [0.1, 1] : [0, 1];
   if (zero && !log) low = Math.min(low, 0);
   if (log) return low === high ? [low / 2, high * 2] : [low * (low / high) ** 0.04, high * (high / low) ** 0.04];
   const air = high > low ? 0.05 * (high - low) : Math.abs(high) * 0.1 || 1;
@@ -79,7 +82,7 @@ function draw_lines(card) {
   const {chart} = card, lines = lines_of(card);
   const plot = make_plot(card, chart.height ?? kLineHeight, `${chart.title}, ${chart.unit}, by ${kHorizontal[view.x].title}`);
   const log = card.state.log ?? false;
-  const extent = vertical_extent(lines, log, chart.zero);
+  const extent = vertical_extent(lines, log, chart.zero && !card.state.focus, card.state.focus);
   plot.y = scale_of(extent, [plot.height - kMargin.bottom, kMargin.top], log);
   const rows = (plot.height - kMargin.top - kMargin.bottom) / 42;
   const ticks = log ? log_ticks(...extent, rows) : linear_ticks(...extent, rows);

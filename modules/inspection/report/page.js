@@ -33,11 +33,13 @@ function fill_tools(card, runs) {
     const names = Array.from({length: layers}, (_, l) => layer_name(runs[0], l));
     tools.push(choice('layer', all ? ['all layers', ...names] : names, (i) => { state.layer = all ? (i > 0 ? i - 1 : null) : i; }));
   }
-  if (chart.log) tools.push(html('button', {type: 'button', class: 'switch', 'aria-pressed': 'false', title: 'Logarithmic axis', onclick: (event) => {
-    state.log = !state.log;
-    event.currentTarget.setAttribute('aria-pressed', String(state.log));
-    draw_card(card);
-  }}, 'log'));
+  const switches = {focus: 'Leave the highest and lowest twentieth of the values outside', log: 'Logarithmic axis'};
+  for (const [key, title] of Object.entries(switches).filter(([k]) => chart[k]))
+    tools.push(html('button', {type: 'button', class: `switch ${key}`, 'aria-pressed': 'false', title, onclick: (event) => {
+      state[key] = !state[key];
+      event.currentTarget.setAttribute('aria-pressed', String(state[key]));
+      draw_card(card);
+    }}, key));
   card.tools.replaceChildren(...tools);
 }
 
@@ -135,7 +137,7 @@ function identity_of(run) {
 }
 
 const identity_list = (run) => html('dl', {class: 'identity'}, ...identity_of(run).map(([key, value]) => html('div', {}, html('dt', {}, key), html('dd', {}, value))));
-const failure_of = (run) => /^(failed|stopped)\b./.test(run.status ?? '') ? html('p', {class: 'failure'}, run.status) : null;
+const failure_of = (run) => /^failed\b/.test(run.status ?? '') ? html('p', {class: 'failure'}, run.status) : null;
 
 function head_of_one(run) {
   const tiles = facts_of(run).filter(([, value]) => value !== kNothing)
