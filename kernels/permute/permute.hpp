@@ -14,7 +14,8 @@ inline constexpr std::int64_t kMaxChoices = 64;
 
 /// The sum of a token's expert rows along the tree of halving [0, E), docs/numerics.md section 3:
 /// [lo, hi) splits at lo + ceil((hi - lo) / 2); absent children are skipped.
-/// rows (R, W); selected (T, K) in increasing expert index; row_of (T, K) the row of each choice.
+/// rows (R, W); selected (T, K) in increasing expert index, ended by -1 where a token has fewer
+/// (but at least one); row_of (T, K) the row of each choice.
 /// out (T, W) is overwritten. This is combine, and the backward of dispatch. 1 <= K <= kMaxChoices.
 template <class Real>
 void tree_combine(const ExecSpace& exec, std::int64_t experts, Matrix<const Real> rows,

@@ -47,6 +47,13 @@ KOKKOS_INLINE_FUNCTION MergeOrder merge_order(std::int64_t experts, const std::i
   return order;
 }
 
+/// Choices of a token: those before the first -1.
+KOKKOS_INLINE_FUNCTION int count_choices(const std::int32_t* selected, int most) {
+  int count = 0;
+  while (count < most && selected[count] >= 0) ++count;
+  return count;
+}
+
 /// sum = left + right; sum may be one of them.
 template <class Real>
 KOKKOS_INLINE_FUNCTION void add_channels(const Real* left, const Real* right, int channels,
@@ -101,13 +108,14 @@ void tree_combine(const ExecSpace& exec, std::int64_t experts, Matrix<const Real
   MORAY_REQUIRE(selected.rows == out.rows && row_of.rows == out.rows);
   MORAY_REQUIRE(selected.cols == row_of.cols && out.cols == rows.cols);
   MORAY_REQUIRE(selected.cols >= 1 && selected.cols <= kMaxChoices && selected.cols <= experts);
-  const int count = static_cast<int>(selected.cols);
+  const int most = static_cast<int>(selected.cols);
   // A host thread takes a whole token, a device thread one channel of it.
   const std::int64_t width = kHostBackend ? out.cols : 1;
   const std::int64_t pieces = kHostBackend ? 1 : out.cols;
   parallel_for(
       label, exec, out.rows * pieces, KOKKOS_LAMBDA(const std::int64_t item) {
         const std::int64_t t = item / pieces;
+        const int count = count_choices(selected.row(t), most);
         const MergeOrder order = merge_order(experts, selected.row(t), count);
         const std::int64_t first = item % pieces * width;
         for (std::int64_t begin = first; begin < first + width; begin += kChannels) {

@@ -203,6 +203,13 @@ void Communicator::sum_any_order(std::span<double> values) const {
             "MPI_Allreduce", "sum of times");
 }
 
+void Communicator::all_to_all(std::span<const std::int32_t> out, std::span<std::int32_t> in,
+                              std::int64_t per_rank) const {
+  const auto each = static_cast<int>(per_rank);
+  check_mpi(MPI_Alltoall(out.data(), each, MPI_INT32_T, in.data(), each, MPI_INT32_T, comm_),
+            "MPI_Alltoall", "counts of tokens");
+}
+
 void Communicator::exchange(std::span<const float> out, std::span<float> in, int partner) const {
   exchange_pieces(out, in, partner, MPI_FLOAT, comm_);
 }

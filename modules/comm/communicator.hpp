@@ -68,6 +68,11 @@ class Communicator {
   void sum_any_order(std::span<float> values) const;
   void sum_any_order(std::span<double> values) const;
 
+  /// `per_rank` integers from each rank to each: those for rank 0 come first in `out`, those from
+  /// rank 0 first in `in`.
+  void all_to_all(std::span<const std::int32_t> out, std::span<std::int32_t> in,
+                  std::int64_t per_rank) const;
+
   /// Sends `out` to and receives `in` from one partner; both in host memory, any length.
   void exchange(std::span<const float> out, std::span<float> in, int partner) const;
   void exchange(std::span<const double> out, std::span<double> in, int partner) const;

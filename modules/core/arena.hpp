@@ -3,10 +3,12 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/error.hpp"
 #include "core/kokkos.hpp"
 #include "core/matrix.hpp"
 
@@ -16,6 +18,37 @@ namespace moray {
 enum class Memory : int { weights, gradients, optimizer, activations, communication, workspace };
 inline constexpr std::array<std::string_view, 6> kMemoryNames = {
     "weights", "gradients", "optimizer", "activations", "communication", "workspace"};
+
+/// A matrix of as many rows as tokens happen to be routed to a rank: the one kind of buffer that may
+/// grow during a run, when the counts of a micro-batch ask for more than the planned headroom.
+template <class T>
+class RowBuffer {
+ public:
+  explicit RowBuffer(Matrix<T> planned) : matrix_(planned) {}
+  RowBuffer(const RowBuffer&) = delete;
+  RowBuffer& operator=(const RowBuffer&) = delete;
+
+  std::int64_t capacity() const { return matrix_.rows; }
+  std::int64_t cols() const { return matrix_.cols; }
+  Matrix<T> first(std::int64_t rows) const {
+    MORAY_REQUIRE(rows <= matrix_.rows);
+    return matrix_.row_range(0, rows);
+  }
+  /// Makes room for `rows`; what was there is lost when it grows. Returns the bytes that it took.
+  std::int64_t require(std::int64_t rows) {
+    if (rows <= matrix_.rows) return 0;
+    rows += rows / 4;  // so that it rarely happens again
+    grown_ = View1<T>("moray::arena::grown", static_cast<std::size_t>(rows * matrix_.cols));
+    matrix_ = {grown_.data(), rows, matrix_.cols, matrix_.cols};
+    return rows * matrix_.cols * static_cast<std::int64_t>(sizeof(T));
+  }
+
+ private:
+  Matrix<T> matrix_;
+  View1<T> grown_;
+};
+template <class T>
+using Rows = std::shared_ptr<RowBuffer<T>>;
 
 /// All memory that lives across a step, sized before the run: the plan is the allocator.
 ///
@@ -56,6 +89,24 @@ class Arena {
     return {shared_matrix<T>(key, 1, size).data, size};
   }
 
+  /// Rows that may grow.
+  template <class T>
+  Rows<T> rows(Memory memory, std::int64_t rows, std::int64_t cols) {
+    return std::make_shared<RowBuffer<T>>(matrix<T>(memory, rows, cols));
+  }
+  /// The same, shared by name: one buffer with room for the largest request.
+  template <class T>
+  Rows<T> shared_rows(std::string_view key, std::int64_t rows, std::int64_t cols) {
+    const Matrix<T> planned = shared_matrix<T>(key, rows, cols);
+    std::shared_ptr<void>& known = row_buffers_[std::string(key)];
+    const std::int64_t largest =
+        reserved_ ? shared_.find(key)->second.bytes / (cols * static_cast<std::int64_t>(sizeof(T)))
+                  : rows;
+    if (known == nullptr)
+      known = std::make_shared<RowBuffer<T>>(Matrix<T>{planned.data, largest, cols, cols});
+    return std::static_pointer_cast<RowBuffer<T>>(known);
+  }
+
   std::int64_t bytes(Memory memory) const;
   std::int64_t total_bytes() const;
 
@@ -74,6 +125,7 @@ class Arena {
   };
   bool reserved_ = false;
   std::map<std::string, Shared, std::less<>> shared_;
+  std::map<std::string, std::shared_ptr<void>> row_buffers_;
   std::array<Pool, kMemoryNames.size()> pools_;
 };
 

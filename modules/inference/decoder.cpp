@@ -16,11 +16,18 @@ ModelConfig trunk(ModelConfig config, std::int64_t sequences) {
 
 template <class Real>
 Decoder<Real>::Decoder(const ModelConfig& config, std::int64_t sequences, std::int64_t context,
-                       std::int64_t chunk)
-    : context_(context), chunk_(chunk), model_(trunk(config, sequences)), batch_(sequences) {
+                       std::int64_t chunk, const ExpertShare& share)
+    : context_(context),
+      chunk_(chunk),
+      model_(trunk(config, sequences), share),
+      batch_(sequences, share.shares) {
   MORAY_REQUIRE(sequences > 0 && context > 0 && chunk > 0);
-  if (chunk > 1) reader_.emplace(trunk(config, sequences));
-  batch_.assign(Deal{}, 0, sequences);
+  if (chunk > 1) reader_.emplace(trunk(config, sequences), share);
+  // The rank with each share has sequences of its own, as far as its experts can tell.
+  Deal deal{.lanes = share.shares, .data_ranks = share.shares, .rank = share.share};
+  for (std::int64_t other = 0; !share.whole() && other < share.shares; ++other)
+    deal.group.push_back(other);
+  batch_.assign(deal, 0, sequences);
 }
 
 template <class Real>

@@ -15,9 +15,10 @@ template <class Real>
 class Decoder {
  public:
   /// `context`: positions that the caches hold. `chunk`: positions that read() takes, 1: it is not
-  /// used and costs no memory. MTP modules are left out.
+  /// used and costs no memory. MTP modules are left out. The ranks of a `share` step together, all
+  /// with the same sequences.
   Decoder(const ModelConfig& config, std::int64_t sequences, std::int64_t context,
-          std::int64_t chunk = 1);
+          std::int64_t chunk = 1, const ExpertShare& share = {});
 
   /// Takes caches and chunk + 1 rows of activations a sequence, and the weights unless `lender` is an
   /// allocated model that has them. Call start() once the arena is real.

@@ -6,7 +6,7 @@ namespace moray {
 
 template <class Real>
 Block<Real>::Block(Parameters<Real>& parameters, const std::string& prefix,
-                   const ModelConfig& config, bool dense)
+                   const ModelConfig& config, bool dense, const ExpertShare& share)
     : norm1_(parameters, prefix + "input_layernorm.weight", config.model.width,
              config.model.norm_eps),
       norm2_(parameters, prefix + "post_attention_layernorm.weight", config.model.width,
@@ -16,7 +16,7 @@ Block<Real>::Block(Parameters<Real>& parameters, const std::string& prefix,
   if (dense) {
     ffn_.emplace(parameters, prefix + "mlp.", config.model.width, config.model.dense_width);
   } else {
-    moe_.emplace(parameters, prefix + "mlp.", config.model.width, config.moe);
+    moe_.emplace(parameters, prefix + "mlp.", config.model.width, config.moe, share);
   }
 }
 
@@ -46,13 +46,14 @@ typename Block<Real>::Slot Block<Real>::make_slot(Arena& arena, Matrix<Real> h_i
 }
 
 template <class Real>
-typename Block<Real>::Deferred Block<Real>::make_deferred(Arena& arena, std::int64_t tokens) {
+typename Block<Real>::Deferred Block<Real>::make_deferred(Arena& arena, const Slot& slot,
+                                                          std::int64_t tokens) {
   const std::int64_t width = branch_.cols;
   Deferred deferred;
   deferred.dout = arena.shared_matrix<Real>("block.dout", tokens, width);
   deferred.attention = attention_.make_deferred(arena, tokens);
   if (ffn_) deferred.ffn = ffn_->make_deferred(arena, "ffn", tokens);
-  if (moe_) deferred.moe = moe_->make_deferred(arena, tokens);
+  if (moe_) deferred.moe = moe_->make_deferred(arena, slot.moe, tokens);
   routed_dx_ = arena.shared_matrix<Real>("block.routed_dx", tokens, width);
   shared_dx_ = arena.shared_matrix<Real>("block.shared_dx", tokens, width);
   gate_dx_ = arena.shared_matrix<Real>("block.gate_dx", tokens, width);
@@ -93,7 +94,9 @@ void Block<Real>::after_attention(const Frame& frame, Slot& slot) {
 
 template <class Real>
 void Block<Real>::dispatch_forward(const Frame& frame, Slot& slot) const {
-  if (moe_) moe_->dispatch_forward(frame.pass, frame.rows, slot.x2, slot.moe);
+  if (!moe_) return;
+  moe_->dispatch_start(frame.pass, frame.rows, slot.x2, slot.moe);
+  moe_->dispatch_finish(frame.pass, slot.x2, slot.moe);
 }
 
 template <class Real>
@@ -109,7 +112,8 @@ template <class Real>
 void Block<Real>::combine_forward(const Frame& frame, Slot& slot, Matrix<Real> h_out) const {
   Pass<Real>& pass = frame.pass;
   if (moe_) {
-    moe_->combine_forward(pass, slot.moe, branch_);
+    moe_->combine_start(pass, slot.moe);
+    moe_->combine_finish(pass, slot.moe, branch_);
     observe(pass, "routed", branch_);
   }
   if (moe_ && moe_->has_shared()) {
@@ -126,7 +130,9 @@ template <class Real>
 void Block<Real>::combine_backward(const Frame& frame, Slot& slot, Deferred& deferred,
                                    Matrix<const Real> dh) const {
   copy<Real>(frame.pass.exec, dh, deferred.dout);
-  if (moe_) moe_->combine_backward(frame.pass, deferred.dout, slot.moe, deferred.moe);
+  if (!moe_) return;
+  moe_->combine_backward_start(frame.pass, deferred.dout, slot.moe, deferred.moe);
+  moe_->combine_backward_finish(frame.pass, deferred.dout, slot.moe, deferred.moe);
 }
 
 template <class Real>
@@ -140,7 +146,9 @@ void Block<Real>::experts_backward(const Frame& frame, Slot& slot, Deferred& def
 
 template <class Real>
 void Block<Real>::dispatch_backward(const Frame& frame, Slot& slot) const {
-  if (moe_) moe_->dispatch_backward(frame.pass, slot.moe, routed_dx_);
+  if (!moe_) return;
+  moe_->dispatch_backward_start(frame.pass, slot.moe);
+  moe_->dispatch_backward_finish(frame.pass, slot.moe, routed_dx_);
 }
 
 template <class Real>

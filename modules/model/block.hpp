@@ -42,14 +42,14 @@ class Block {
 
   /// `prefix` is "model.layers.3."; dense layers have no experts.
   Block(Parameters<Real>& parameters, const std::string& prefix, const ModelConfig& config,
-        bool dense);
+        bool dense, const ExpertShare& share = {});
 
   void allocate_state(Arena& arena) {
     if (moe_) moe_->allocate_state(arena);
   }
   Slot make_slot(Arena& arena, Matrix<Real> h_in, std::int64_t sequences, std::int64_t rows,
                  bool recompute);
-  Deferred make_deferred(Arena& arena, std::int64_t tokens);
+  Deferred make_deferred(Arena& arena, const Slot& slot, std::int64_t tokens);
 
   /// What the four phases of one micro-batch share.
   struct Frame {

@@ -41,8 +41,8 @@ class Linear {
   using Part = typename Parameters<Real>::Part;
   Linear() = default;
   Linear(Parameters<Real>& parameters, Region region, std::int64_t in,
-         const std::vector<Part>& parts)
-      : weight_(parameters.declare(region, in, parts)) {}
+         const std::vector<Part>& parts, bool held = true)
+      : weight_(parameters.declare(region, in, parts, held)) {}
 
   std::int64_t in() const { return weight_.cols; }
   std::int64_t out() const { return weight_.rows; }

@@ -18,14 +18,16 @@ void enter(const Pass<Real>& pass, const char* place, std::int64_t index,
 }  // namespace
 
 template <class Real>
-Model<Real>::Model(const ModelConfig& config) : config_(config) {
+Model<Real>::Model(const ModelConfig& config, const ExpertShare& share)
+    : config_(config), share_(share) {
   const ModelSizes& sizes = config.model;
   embedding_ = parameters_.declare(Region::dense, sizes.width,
                                    {{"model.embed_tokens.weight", sizes.vocabulary}});
   blocks_.reserve(static_cast<std::size_t>(sizes.layers));
   for (std::int64_t layer = 0; layer < sizes.layers; ++layer) {
     const bool dense = layer < sizes.dense_layers || config.moe.experts == 0;
-    blocks_.emplace_back(parameters_, fmt::format("model.layers.{}.", layer), config_, dense);
+    blocks_.emplace_back(parameters_, fmt::format("model.layers.{}.", layer), config_, dense,
+                         share_);
     if (!dense) moe_layers_.push_back(&blocks_.back().moe());
   }
   trunk_moe_layers_ = static_cast<std::int64_t>(moe_layers_.size());
@@ -33,7 +35,8 @@ Model<Real>::Model(const ModelConfig& config) : config_(config) {
   head_ = Head<Real>(parameters_, sizes.width, sizes.vocabulary, sizes.head_chunk);
   mtp_.reserve(static_cast<std::size_t>(depth()));
   for (std::int64_t k = 0; k < depth(); ++k) {
-    mtp_.emplace_back(parameters_, fmt::format("model.layers.{}.", sizes.layers + k), config_);
+    mtp_.emplace_back(parameters_, fmt::format("model.layers.{}.", sizes.layers + k), config_,
+                      share_);
     if (mtp_.back().block().has_experts()) moe_layers_.push_back(&mtp_.back().block().moe());
   }
 }
@@ -71,7 +74,7 @@ void Model<Real>::allocate(Arena& arena, const ModelUse& use, const Model* lende
   for (Block<Real>& block : blocks_) {
     slots_.push_back(block.make_slot(arena, keep(tokens), use.sequences, use.rows, use.recompute));
     if (use.training || block.has_experts())
-      deferred_.push_back(block.make_deferred(arena, tokens));
+      deferred_.push_back(block.make_deferred(arena, slots_.back(), tokens));
   }
   h_last_ = keep(tokens);
   r_last_ = arena.vector<Real>(Memory::activations, tokens);
@@ -91,7 +94,8 @@ void Model<Real>::allocate(Arena& arena, const ModelUse& use, const Model* lende
   for (std::int64_t k = 1; k <= depth(); ++k) {
     MtpModule<Real>& module = mtp_[static_cast<std::size_t>(k - 1)];
     mtp_slots_.push_back(module.make_slot(arena, use.sequences, use_rows(k), use.recompute));
-    mtp_deferred_.push_back(module.make_deferred(arena, use.sequences * use_rows(k)));
+    mtp_deferred_.push_back(
+        module.make_deferred(arena, mtp_slots_.back(), use.sequences * use_rows(k)));
     if (use.training) {
       embedding_uses_.push_back(
           arena.matrix<Real>(Memory::gradients, use.lanes, embedding_.rows * embedding_.cols));
@@ -110,6 +114,7 @@ template <class Real>
 void Model<Real>::initialize(const ExecSpace& exec, std::uint64_t seed) {
   std::vector<float> host;
   for (const Parameter& parameter : parameters_.list()) {
+    if (!parameter.held) continue;
     const Vector<Real> values = parameters_.values(parameter);
     if constexpr (std::is_same_v<Real, float>) {
       if (!parameter.is_vector) {

@@ -20,12 +20,14 @@ struct ModelUse {
   std::int64_t expert_lanes = 1;  ///< of this rank
 };
 
-/// A whole DeepSeek-V3-style model on one rank: embedding, blocks, final norm, MTP modules, head.
+/// A DeepSeek-V3-style model: embedding, blocks, final norm, MTP modules, head; the experts may be
+/// spread over a group of ranks that run the same micro-batches together.
 /// One micro-batch is in flight at a time.
 template <class Real>
 class Model {
  public:
-  explicit Model(const ModelConfig& config);
+  /// `share`: the experts that this rank has of every layer.
+  explicit Model(const ModelConfig& config, const ExpertShare& share = {});
 
   /// Takes every buffer from the arena; a counting arena makes this the plan. With a lender, an
   /// allocated model of the same sizes, the weights and selection biases are the lender's (inference
@@ -72,6 +74,7 @@ class Model {
   Vector<const Real> balance_losses(std::int64_t moe_layer) const;
 
   const ModelConfig& config() const { return config_; }
+  const ExpertShare& share() const { return share_; }
   const ModelUse& use() const { return use_; }
   Parameters<Real>& parameters() { return parameters_; }
   const Parameters<Real>& parameters() const { return parameters_; }
@@ -102,6 +105,7 @@ class Model {
                           Matrix<const Real> dy);
 
   ModelConfig config_;
+  ExpertShare share_;
   ModelUse use_;
   Parameters<Real> parameters_;
   WeightRef embedding_;

@@ -1,6 +1,7 @@
 #include "moe/moe.hpp"
 
 #include "core/error.hpp"
+#include "core/log.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 #include "kernels/permute/permute.hpp"
 #include "kernels/swiglu/swiglu.hpp"
@@ -20,19 +21,23 @@ GateRule gate_rule(const MoeConfig& config) {
 
 template <class Real>
 Moe<Real>::Moe(Parameters<Real>& parameters, const std::string& prefix, std::int64_t width,
-               const MoeConfig& config)
-    : name_(prefix), config_(config), rule_(gate_rule(config)) {
+               const MoeConfig& config, const ExpertShare& share)
+    : name_(prefix), config_(config), share_(share), rule_(gate_rule(config)) {
+  const std::int64_t first = share.first(config.experts);
+  const std::int64_t end = first + share.count(config.experts);
   gate_ =
       Linear<Real>(parameters, Region::dense, width, {{prefix + "gate.weight", config.experts}});
   for (std::int64_t e = 0; e < config.experts; ++e) {
     const std::string expert = fmt::format("{}experts.{}.", prefix, e);
+    const bool held = e >= first && e < end;
     gate_up_.emplace_back(
         parameters, Region::expert, width,
         std::vector<typename Linear<Real>::Part>{{expert + "gate_proj.weight", config.width},
-                                                 {expert + "up_proj.weight", config.width}});
+                                                 {expert + "up_proj.weight", config.width}},
+        held);
     down_.emplace_back(
         parameters, Region::expert, config.width,
-        std::vector<typename Linear<Real>::Part>{{expert + "down_proj.weight", width}});
+        std::vector<typename Linear<Real>::Part>{{expert + "down_proj.weight", width}}, held);
   }
   if (has_shared()) {
     shared_ = Ffn<Real>(parameters, prefix + "shared_experts.", width,
@@ -45,12 +50,13 @@ void Moe<Real>::allocate_state(Arena& arena) {
   if (rule_.score == GateScore::sigmoid)
     bias_ = arena.vector<Real>(Memory::weights, config_.experts);
   loads_.assign(static_cast<std::size_t>(config_.experts), 0);
+  uncounted_ = loads_;
 }
 
 template <class Real>
 typename Moe<Real>::Slot Moe<Real>::make_slot(Arena& arena, std::int64_t sequences,
                                               std::int64_t tokens, bool recompute) const {
-  const std::int64_t rows = tokens * config_.top_k;
+  std::int64_t rows = tokens * config_.top_k;
   const std::int64_t width = gate_.in();
   Slot slot;
   slot.s = arena.matrix<Real>(Memory::activations, tokens, config_.experts);
@@ -61,33 +67,47 @@ typename Moe<Real>::Slot Moe<Real>::make_slot(Arena& arena, std::int64_t sequenc
     slot.q = arena.matrix<Real>(Memory::activations, sequences, config_.experts);
     slot.balance = arena.vector<Real>(Memory::activations, sequences);
   }
-  slot.route = Route<Real>(arena, sequences, tokens, config_.experts, config_.top_k);
-  slot.gate_up = arena.matrix<Real>(Memory::activations, rows, 2 * config_.width);
-  if (recompute) {
-    slot.x = arena.shared_matrix<Real>("moe.x", rows, width);
-    slot.act = arena.shared_matrix<Real>("moe.act", rows, config_.width);
+  if (share_.whole()) {
+    slot.route = Route<Real>(arena, sequences, tokens, config_.experts, config_.top_k);
   } else {
-    slot.x = arena.matrix<Real>(Memory::activations, rows, width);
-    slot.act = arena.matrix<Real>(Memory::activations, rows, config_.width);
+    slot.traffic =
+        TokenTraffic<Real>(arena, share_, sequences, tokens, config_.experts, config_.top_k, width);
+    rows = slot.traffic.planned_rows();
+    slot.route = Route<Real>(arena, share_.first(config_.experts), share_.count(config_.experts),
+                             slot.traffic.planned_tokens(), rows, slot.traffic.local_choices());
+    slot.received = arena.rows<Real>(Memory::activations, slot.traffic.planned_tokens(), width);
   }
-  slot.y = arena.shared_matrix<Real>("moe.y", rows, width);
+  slot.gate_up = arena.rows<Real>(Memory::activations, rows, 2 * config_.width);
+  if (recompute) {
+    slot.x = arena.shared_rows<Real>("moe.x", rows, width);
+    slot.act = arena.shared_rows<Real>("moe.act", rows, config_.width);
+  } else {
+    slot.x = arena.rows<Real>(Memory::activations, rows, width);
+    slot.act = arena.rows<Real>(Memory::activations, rows, config_.width);
+  }
+  slot.y = arena.shared_rows<Real>("moe.y", rows, width);
   if (has_shared()) slot.shared = shared_.make_slot(arena, "moe.shared", tokens, recompute);
   return slot;
 }
 
 template <class Real>
-typename Moe<Real>::Deferred Moe<Real>::make_deferred(Arena& arena, std::int64_t tokens) {
-  const std::int64_t rows = tokens * config_.top_k;
+typename Moe<Real>::Deferred Moe<Real>::make_deferred(Arena& arena, const Slot& slot,
+                                                      std::int64_t tokens) {
+  const std::int64_t rows = slot.gate_up->capacity();
   const std::int64_t width = gate_.in();
   logits_ = arena.shared_matrix<Real>("moe.logits", tokens, config_.experts);
   bad_token_ = arena.shared_vector<std::int64_t>("moe.bad_token", 1);
-  dact_ = arena.shared_matrix<Real>("moe.dact", rows, config_.width);
-  dx_ = arena.shared_matrix<Real>("moe.dx", rows, width);
-  dweights_ = arena.shared_vector<Real>("moe.dweights", rows);
+  dact_ = arena.shared_rows<Real>("moe.dact", rows, config_.width);
+  dx_ = arena.shared_rows<Real>("moe.dx", rows, width);
+  dweights_ = arena.shared_rows<Real>("moe.dweights", rows, 1);
   dweight_ = arena.shared_matrix<Real>("moe.dweight", tokens, config_.top_k);
   Deferred deferred;
-  deferred.dy = arena.shared_matrix<Real>("moe.dy", rows, width);
-  deferred.dgate_up = arena.shared_matrix<Real>("moe.dgate_up", rows, 2 * config_.width);
+  if (!share_.whole()) {
+    deferred.received =
+        arena.shared_rows<Real>("moe.received_dy", slot.received->capacity(), width);
+  }
+  deferred.dy = arena.shared_rows<Real>("moe.dy", rows, width);
+  deferred.dgate_up = arena.shared_rows<Real>("moe.dgate_up", rows, 2 * config_.width);
   deferred.dlogit = arena.shared_matrix<Real>("moe.dlogit", tokens, config_.experts);
   if (has_shared()) deferred.shared = shared_.make_deferred(arena, "moe.shared", tokens);
   return deferred;
@@ -124,18 +144,50 @@ void Moe<Real>::gate_forward(Pass<Real>& pass, const RowLayout& rows, std::int64
   observe(pass, "gate.s", slot.s);
   if (pass.probe != nullptr) pass.probe->choices("gate.selected", slot.selected);
   observe(pass, "gate.w", slot.weight);
-  slot.route.build(pass.exec, rows, slot.selected, slot.weight);
-  if (routing == Routing::train) {
-    for (std::int64_t e = 0; e < config_.experts; ++e) {
-      loads_[static_cast<std::size_t>(e)] += slot.route.expert_rows(e).rows;
-    }
+  std::vector<std::int64_t>& counted = routing == Routing::train ? loads_ : uncounted_;
+  if (!share_.whole()) {
+    slot.traffic.plan(pass.exec, rows, slot.selected, slot.weight, counted);
+    return;
   }
+  slot.route.build(pass.exec, rows, slot.selected, slot.weight);
+  for (std::int64_t e = 0; e < config_.experts; ++e)
+    counted[static_cast<std::size_t>(e)] += slot.route.expert_rows(e).rows;
 }
 
 template <class Real>
-void Moe<Real>::dispatch_forward(Pass<Real>& pass, const RowLayout&, Matrix<const Real> x2,
-                                 Slot& slot) const {
-  gather_rows<Real>(pass.exec, x2, slot.route.source(), slot.x);
+void Moe<Real>::dispatch_start(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> x2,
+                               Slot& slot) const {
+  if (share_.whole()) return;
+  slot.traffic.announce();
+  slot.traffic.dispatch_start(pass.exec, x2, slot.received);
+  std::int64_t grown =
+      slot.traffic.grown() + slot.route.build(*rows.batch, slot.traffic.received());
+  const std::int64_t needed = slot.route.rows();
+  for (const Rows<Real>& buffer : {slot.x, slot.gate_up, slot.act, slot.y, dact_, dx_, dweights_}) {
+    if (buffer != nullptr) grown += buffer->require(needed);
+  }
+  if (grown > 0) report_growth(grown, needed);
+}
+
+template <class Real>
+void Moe<Real>::report_growth(std::int64_t bytes, std::int64_t rows) const {
+  Log::global().warn(
+      "{}experts of share {} got {} rows in one micro-batch, more than planned: {:.1f} MB "
+      "allocated (parallel.headroom)",
+      name_, share_.share, rows, static_cast<double>(bytes) / 1e6);
+}
+
+template <class Real>
+Matrix<const Real> Moe<Real>::dispatched(Matrix<const Real> x2, const Slot& slot) const {
+  if (share_.whole()) return x2;
+  return slot.received->first(slot.traffic.received().tokens);
+}
+
+template <class Real>
+void Moe<Real>::dispatch_finish(Pass<Real>& pass, Matrix<const Real> x2, Slot& slot) const {
+  if (!share_.whole()) slot.traffic.dispatch_finish();
+  gather_rows<Real>(pass.exec, dispatched(x2, slot), slot.route.source(),
+                    slot.x->first(slot.route.rows()));
 }
 
 template <class Real>
@@ -144,8 +196,8 @@ void Moe<Real>::grouped(Pass<Real>& pass, GemmForm form, const std::vector<Linea
   pass.tasks.clear();
   for (std::int64_t e = 0; e < route.experts(); ++e) {
     const auto range = route.expert_rows(e);
-    const Matrix<const Real> weight =
-        pass.parameters->weight(experts[static_cast<std::size_t>(e)].weight());
+    const Matrix<const Real> weight = pass.parameters->weight(
+        experts[static_cast<std::size_t>(route.first_expert() + e)].weight());
     pass.tasks.push_back({.a = in.row(range.begin),
                           .lda = in.stride,
                           .b = weight.data,
@@ -169,7 +221,7 @@ void Moe<Real>::grouped_weight(Pass<Real>& pass, const RowLayout& rows,
     for (std::size_t s = 0; s < segments.size(); ++s) {
       const auto range = route.lane_rows(e, static_cast<std::int64_t>(s));
       const Matrix<Real> dw = pass.parameters->gradient(
-          experts[static_cast<std::size_t>(e)].weight(), segments[s].lane);
+          experts[static_cast<std::size_t>(route.first_expert() + e)].weight(), segments[s].lane);
       pass.tasks.push_back({.a = dy.row(range.begin),
                             .lda = dy.stride,
                             .b = x.row(range.begin),
@@ -187,46 +239,97 @@ void Moe<Real>::grouped_weight(Pass<Real>& pass, const RowLayout& rows,
 template <class Real>
 void Moe<Real>::experts_forward(Pass<Real>& pass, Matrix<const Real> x2, Slot& slot,
                                 Matrix<Real> shared_out) const {
+  const Route<Real>& route = slot.route;
+  const Matrix<Real> gate_up = slot.gate_up->first(route.rows());
+  const Matrix<Real> act = slot.act->first(route.rows());
+  const Matrix<Real> y = slot.y->first(route.rows());
   if (has_shared()) shared_.forward(pass, x2, slot.shared, shared_out);
-  grouped(pass, GemmForm::nt, gate_up_, slot.route, slot.x, slot.gate_up);
-  observe(pass, "experts.gate_up", slot.route, slot.gate_up);
-  swiglu_forward<Real>(pass.exec, slot.gate_up, slot.route.weights(), slot.act);
-  observe(pass, "experts.act", slot.route, slot.act);
-  grouped(pass, GemmForm::nt, down_, slot.route, slot.act, slot.y);
-  observe(pass, "experts.y", slot.route, slot.y);
+  grouped(pass, GemmForm::nt, gate_up_, route, slot.x->first(route.rows()), gate_up);
+  observe(pass, "experts.gate_up", route, gate_up);
+  swiglu_forward<Real>(pass.exec, gate_up, route.weights(), act);
+  observe(pass, "experts.act", route, act);
+  grouped(pass, GemmForm::nt, down_, route, act, y);
+  observe(pass, "experts.y", route, y);
 }
 
 template <class Real>
-void Moe<Real>::combine_forward(Pass<Real>& pass, const Slot& slot, Matrix<Real> routed) const {
-  tree_combine<Real>(pass.exec, config_.experts, slot.y, slot.selected, slot.route.row_of(),
-                     routed);
+void Moe<Real>::combine_start(Pass<Real>& pass, Slot& slot) const {
+  if (share_.whole()) return;
+  const Matrix<Real> sums = slot.traffic.sums();
+  tree_combine<Real>(pass.exec, slot.route.experts(), slot.y->first(slot.route.rows()),
+                     slot.route.selected(), slot.route.row_of(), sums);
+  slot.traffic.combine_start(pass.exec, sums, {});
 }
 
 template <class Real>
-void Moe<Real>::combine_backward(Pass<Real>& pass, Matrix<const Real> dout, const Slot& slot,
-                                 Deferred& deferred) const {
-  gather_rows<Real>(pass.exec, dout, slot.route.source(), deferred.dy);
+void Moe<Real>::combine_finish(Pass<Real>& pass, Slot& slot, Matrix<Real> routed) const {
+  if (!share_.whole()) return slot.traffic.combine_finish(pass.exec, routed);
+  tree_combine<Real>(pass.exec, config_.experts, slot.y->first(slot.route.rows()),
+                     slot.route.selected(), slot.route.row_of(), routed);
+}
+
+template <class Real>
+void Moe<Real>::combine_backward_start(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot,
+                                       Deferred& deferred) const {
+  if (share_.whole()) return;
+  slot.traffic.dispatch_start(pass.exec, dout, deferred.received);
+  deferred.dy->require(slot.route.rows());
+  deferred.dgate_up->require(slot.route.rows());
+}
+
+template <class Real>
+void Moe<Real>::combine_backward_finish(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot,
+                                        Deferred& deferred) const {
+  Matrix<const Real> rows = dout;
+  if (!share_.whole()) {
+    slot.traffic.dispatch_finish();
+    rows = deferred.received->first(slot.traffic.received().tokens);
+  }
+  gather_rows<Real>(pass.exec, rows, slot.route.source(), deferred.dy->first(slot.route.rows()));
 }
 
 template <class Real>
 void Moe<Real>::experts_backward(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot,
                                  Deferred& deferred, Matrix<Real> shared_dx) const {
-  grouped(pass, GemmForm::nn, down_, slot.route, deferred.dy, dact_);
-  observe(pass, "experts.dact", slot.route, dact_);
-  swiglu_backward<Real>(pass.exec, dact_, slot.gate_up, slot.route.weights(), deferred.dgate_up,
-                        dweights_);
-  observe(pass, "experts.dgate_up", slot.route, deferred.dgate_up);
-  grouped(pass, GemmForm::nn, gate_up_, slot.route, deferred.dgate_up, dx_);
-  observe(pass, "experts.dx", slot.route, dx_);
+  const Route<Real>& route = slot.route;
+  const Matrix<Real> dact = dact_->first(route.rows());
+  const Matrix<Real> dgate_up = deferred.dgate_up->first(route.rows());
+  const Matrix<Real> dx = dx_->first(route.rows());
+  grouped(pass, GemmForm::nn, down_, route, deferred.dy->first(route.rows()), dact);
+  observe(pass, "experts.dact", route, dact);
+  swiglu_backward<Real>(pass.exec, dact, slot.gate_up->first(route.rows()), route.weights(),
+                        dgate_up, {dweights_->first(route.rows()).data, route.rows()});
+  observe(pass, "experts.dgate_up", route, dgate_up);
+  grouped(pass, GemmForm::nn, gate_up_, route, dgate_up, dx);
+  observe(pass, "experts.dx", route, dx);
   if (has_shared()) shared_.backward_input(pass, dout, slot.shared, deferred.shared, shared_dx);
 }
 
 template <class Real>
-void Moe<Real>::dispatch_backward(Pass<Real>& pass, const Slot& slot,
-                                  Matrix<Real> routed_dx) const {
-  tree_combine<Real>(pass.exec, config_.experts, dx_, slot.selected, slot.route.row_of(),
-                     routed_dx);
-  slot.route.collect(pass.exec, dweights_, dweight_);
+void Moe<Real>::dispatch_backward_start(Pass<Real>& pass, Slot& slot) const {
+  if (share_.whole()) return;
+  const Route<Real>& route = slot.route;
+  const Matrix<Real> sums = slot.traffic.sums();
+  const Matrix<Real> dweights = slot.traffic.dweights();
+  tree_combine<Real>(pass.exec, route.experts(), dx_->first(route.rows()), route.selected(),
+                     route.row_of(), sums);
+  route.collect(pass.exec, {dweights_->first(route.rows()).data, route.rows()}, dweights);
+  slot.traffic.combine_start(pass.exec, sums, dweights);
+}
+
+template <class Real>
+void Moe<Real>::dispatch_backward_finish(Pass<Real>& pass, Slot& slot,
+                                         Matrix<Real> routed_dx) const {
+  const Matrix<Real> dweight = dweight_.row_range(0, routed_dx.rows);
+  if (!share_.whole()) {
+    slot.traffic.combine_finish(pass.exec, routed_dx);
+    slot.traffic.collect_weights(pass.exec, dweight);
+    return;
+  }
+  const Route<Real>& route = slot.route;
+  tree_combine<Real>(pass.exec, config_.experts, dx_->first(route.rows()), route.selected(),
+                     route.row_of(), routed_dx);
+  route.collect(pass.exec, {dweights_->first(route.rows()).data, route.rows()}, dweight);
 }
 
 template <class Real>
@@ -244,12 +347,15 @@ template <class Real>
 void Moe<Real>::experts_backward_weight(Pass<Real>& pass, const RowLayout& rows, bool recompute,
                                         Matrix<const Real> dout, Matrix<const Real> x2, Slot& slot,
                                         const Deferred& deferred) const {
+  const Route<Real>& route = slot.route;
+  const Matrix<Real> x = slot.x->first(route.rows());
+  const Matrix<Real> act = slot.act->first(route.rows());
   if (recompute) {
-    gather_rows<Real>(pass.exec, x2, slot.route.source(), slot.x);
-    swiglu_forward<Real>(pass.exec, slot.gate_up, slot.route.weights(), slot.act);
+    gather_rows<Real>(pass.exec, dispatched(x2, slot), route.source(), x);
+    swiglu_forward<Real>(pass.exec, slot.gate_up->first(route.rows()), route.weights(), act);
   }
-  grouped_weight(pass, rows, down_, slot.route, deferred.dy, slot.act);
-  grouped_weight(pass, rows, gate_up_, slot.route, deferred.dgate_up, slot.x);
+  grouped_weight(pass, rows, down_, route, deferred.dy->first(route.rows()), act);
+  grouped_weight(pass, rows, gate_up_, route, deferred.dgate_up->first(route.rows()), x);
   if (has_shared())
     shared_.backward_weight(pass, rows, recompute, dout, x2, slot.shared, deferred.shared);
 }

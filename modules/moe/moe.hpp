@@ -8,8 +8,10 @@
 #include "kernels/gate/gate.hpp"
 #include "model/ffn.hpp"
 #include "model/linear.hpp"
+#include "moe/expert_share.hpp"
 #include "moe/moe_config.hpp"
 #include "moe/route.hpp"
+#include "moe/token_traffic.hpp"
 
 namespace moray {
 
@@ -26,11 +28,12 @@ enum class Routing {
 /// section 2.1.2), in the phases of a layer:
 ///
 ///   gate      logits, scores, selection, balance loss           (with attention)
-///   dispatch  rows to their experts                             start / finish
+///   dispatch  rows to their experts, also of other ranks        start / finish
 ///   experts   the shared FFN over all tokens, the routed ones over their rows
 ///   combine   the sum of a token's rows along the expert tree   start / finish
 ///
-/// The routing weight is multiplied in before down_proj, so that combine is a plain sum.
+/// The routing weight is multiplied in before down_proj, so that combine is a plain sum. R below is
+/// the number of rows of this rank's experts: T K where it has all of them.
 template <class Real>
 class Moe {
  public:
@@ -42,23 +45,26 @@ class Moe {
     Matrix<std::int64_t> counts;    ///< (B, E) choices without bias and group limit
     Vector<Real> balance;           ///< (B)
     Route<Real> route;
-    Matrix<Real> x;        ///< (T K, D) dispatched rows, shared under recompute
-    Matrix<Real> gate_up;  ///< (T K, 2 F)
-    Matrix<Real> act;      ///< (T K, F), shared under recompute
-    Matrix<Real> y;        ///< (T K, D), shared
+    TokenTraffic<Real> traffic;  ///< where experts are spread over ranks
+    Rows<Real> received;         ///< (received, D) there
+    Rows<Real> x;                ///< (R, D) dispatched rows, shared under recompute
+    Rows<Real> gate_up;          ///< (R, 2 F)
+    Rows<Real> act;              ///< (R, F), shared under recompute
+    Rows<Real> y;                ///< (R, D), shared
     typename Ffn<Real>::Slot shared;
   };
   struct Deferred {
-    Matrix<Real> dy;        ///< (T K, D)
-    Matrix<Real> dgate_up;  ///< (T K, 2 F)
-    Matrix<Real> dlogit;    ///< (T, E)
+    Rows<Real> received;  ///< (received, D) gradients of outputs, where experts are spread
+    Rows<Real> dy;        ///< (R, D)
+    Rows<Real> dgate_up;  ///< (R, 2 F)
+    Matrix<Real> dlogit;  ///< (T, E)
     typename Ffn<Real>::Deferred shared;
   };
 
   Moe() = default;
   /// `prefix` is "model.layers.3.mlp.".
   Moe(Parameters<Real>& parameters, const std::string& prefix, std::int64_t width,
-      const MoeConfig& config);
+      const MoeConfig& config, const ExpertShare& share = {});
 
   /// The selection bias and its loads live with the weights; bias is empty for a softmax gate.
   void allocate_state(Arena& arena);
@@ -66,30 +72,38 @@ class Moe {
   void share_state(const Moe& lender) {
     bias_ = lender.bias_;
     loads_.assign(static_cast<std::size_t>(config_.experts), 0);
+    uncounted_ = loads_;
   }
   Slot make_slot(Arena& arena, std::int64_t sequences, std::int64_t tokens, bool recompute) const;
-  Deferred make_deferred(Arena& arena, std::int64_t tokens);
+  Deferred make_deferred(Arena& arena, const Slot& slot, std::int64_t tokens);
 
   /// x2 (T, D): the normed input of the FFN. sample_rows is T of the sample (balance loss).
   /// Throws Error(numerics) for a logit that is not finite.
   void gate_forward(Pass<Real>& pass, const RowLayout& rows, std::int64_t sample_rows,
                     Matrix<const Real> x2, Slot& slot, Routing routing);
-  void dispatch_forward(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> x2,
-                        Slot& slot) const;
+  /// Dispatch and combine, forward and backward, start and finish: between the two, communication
+  /// runs under whatever else is computed. With all experts on this rank nothing is started.
+  void dispatch_start(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> x2,
+                      Slot& slot) const;
+  void dispatch_finish(Pass<Real>& pass, Matrix<const Real> x2, Slot& slot) const;
   /// shared_out (T, D) is written when there are shared experts.
   void experts_forward(Pass<Real>& pass, Matrix<const Real> x2, Slot& slot,
                        Matrix<Real> shared_out) const;
+  void combine_start(Pass<Real>& pass, Slot& slot) const;
   /// routed (T, D).
-  void combine_forward(Pass<Real>& pass, const Slot& slot, Matrix<Real> routed) const;
+  void combine_finish(Pass<Real>& pass, Slot& slot, Matrix<Real> routed) const;
 
   /// Backward of combine: rows of dout (T, D) to the experts.
-  void combine_backward(Pass<Real>& pass, Matrix<const Real> dout, const Slot& slot,
-                        Deferred& deferred) const;
+  void combine_backward_start(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot,
+                              Deferred& deferred) const;
+  void combine_backward_finish(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot,
+                               Deferred& deferred) const;
   /// Input gradients of the experts' rows and of the shared experts (shared_dx, (T, D)).
   void experts_backward(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot, Deferred& deferred,
                         Matrix<Real> shared_dx) const;
   /// Backward of dispatch: routed_dx (T, D) along the expert tree.
-  void dispatch_backward(Pass<Real>& pass, const Slot& slot, Matrix<Real> routed_dx) const;
+  void dispatch_backward_start(Pass<Real>& pass, Slot& slot) const;
+  void dispatch_backward_finish(Pass<Real>& pass, Slot& slot, Matrix<Real> routed_dx) const;
   /// gate_dx (T, D).
   void gate_backward(Pass<Real>& pass, const Slot& slot, Deferred& deferred,
                      Matrix<Real> gate_dx) const;
@@ -101,6 +115,7 @@ class Moe {
                             const Deferred& deferred) const;
 
   const MoeConfig& config() const { return config_; }
+  const ExpertShare& share() const { return share_; }
   bool has_shared() const { return config_.shared_experts > 0; }
   /// (E); empty for a softmax gate.
   Vector<Real> bias() const { return bias_; }
@@ -128,19 +143,25 @@ class Moe {
                       Matrix<const Real> dy, Matrix<const Real> x) const;
 
   std::string name_;
+  /// Says that more rows came than was planned for.
+  void report_growth(std::int64_t bytes, std::int64_t rows) const;
+  /// The rows that a route's sources point into.
+  Matrix<const Real> dispatched(Matrix<const Real> x2, const Slot& slot) const;
+
   MoeConfig config_;
+  ExpertShare share_;
   GateRule rule_;
   Linear<Real> gate_;
   std::vector<Linear<Real>> gate_up_, down_;
   Ffn<Real> shared_;
   Vector<Real> bias_;
-  std::vector<std::int64_t> loads_;
+  std::vector<std::int64_t> loads_, uncounted_;  ///< of training; of everything else
   // Workspace, shared by all layers.
   mutable Matrix<Real> logits_;             ///< (T, E)
   mutable Vector<std::int64_t> bad_token_;  ///< (1)
-  mutable Matrix<Real> dact_;               ///< (T K, F)
-  mutable Matrix<Real> dx_;                 ///< (T K, D)
-  mutable Vector<Real> dweights_;           ///< (T K)
+  mutable Rows<Real> dact_;                 ///< (R, F)
+  mutable Rows<Real> dx_;                   ///< (R, D)
+  mutable Rows<Real> dweights_;             ///< (R, 1)
   mutable Matrix<Real> dweight_;            ///< (T, K)
 };
 

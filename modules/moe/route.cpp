@@ -67,9 +67,9 @@ template <class Real>
 Route<Real>::Route(Arena& arena, std::int64_t sequences, std::int64_t tokens, std::int64_t experts,
                    std::int64_t top_k)
     : experts_(experts),
-      source_(arena.vector<std::int32_t>(Memory::activations, tokens * top_k)),
-      row_of_(arena.matrix<std::int32_t>(Memory::activations, tokens, top_k)),
-      weights_(arena.vector<Real>(Memory::activations, tokens * top_k)),
+      source_(arena.rows<std::int32_t>(Memory::activations, tokens * top_k, 1)),
+      weights_(arena.rows<Real>(Memory::activations, tokens * top_k, 1)),
+      choice_rows_(arena.rows<std::int32_t>(Memory::activations, tokens, top_k)),
       order_(arena.vector<std::int32_t>(Memory::activations, sequences)),
       boundaries_(arena.vector<std::int64_t>(Memory::activations, sequences + 1)),
       offsets_(arena.vector<std::int64_t>(Memory::activations, experts * sequences)) {
@@ -79,8 +79,21 @@ Route<Real>::Route(Arena& arena, std::int64_t sequences, std::int64_t tokens, st
 }
 
 template <class Real>
+Route<Real>::Route(Arena& arena, std::int64_t first_expert, std::int64_t experts,
+                   std::int64_t tokens, std::int64_t rows, std::int64_t choices)
+    : experts_(experts),
+      first_expert_(first_expert),
+      source_(arena.rows<std::int32_t>(Memory::activations, rows, 1)),
+      weights_(arena.rows<Real>(Memory::activations, rows, 1)),
+      choice_rows_(arena.rows<std::int32_t>(Memory::activations, tokens, choices)),
+      received_experts_(arena.rows<std::int32_t>(Memory::activations, tokens, choices)) {}
+
+template <class Real>
 void Route<Real>::build(const ExecSpace& exec, const RowLayout& rows,
                         Matrix<const std::int32_t> selected, Matrix<const Real> weight) {
+  own_ = rows;
+  selected_ = selected;
+  row_of_ = choice_rows_->first(selected.rows);
   const auto& segments = rows.batch->expert_segments();
   segments_ = static_cast<std::int64_t>(segments.size());
   staging_.assign(1, 0);
@@ -105,7 +118,75 @@ void Route<Real>::build(const ExecSpace& exec, const RowLayout& rows,
   MORAY_REQUIRE(row == selected.rows * selected.cols);
   copy_to_device(first_.data(), static_cast<std::size_t>(offsets.size), offsets.data);
   fill_rows<Real>(exec, rows.rows, experts_, sequence_order, boundaries, selected, weight, offsets,
-                  source_, row_of_, weights_);
+                  {source_->first(1).data, row}, row_of_, {weights_->first(1).data, row});
+}
+
+template <class Real>
+std::int64_t Route<Real>::build(const BatchLayout& batch, const ReceivedTokens& received) {
+  const auto& order = batch.expert_order();
+  const auto& segments = batch.expert_segments();
+  const std::size_t experts = static_cast<std::size_t>(experts_);
+  segments_ = static_cast<std::int64_t>(segments.size());
+  // First rows from the counts that came before the tokens.
+  first_.assign(experts * segments.size() + 1, 0);
+  std::int64_t rows = 0;
+  for (std::size_t e = 0; e < experts; ++e) {
+    for (std::size_t s = 0; s < segments.size(); ++s) {
+      first_[e * segments.size() + s] = rows;
+      for (std::int64_t i = 0; i < segments[s].sequences; ++i) {
+        const auto sequence =
+            static_cast<std::size_t>(order[static_cast<std::size_t>(segments[s].first + i)]);
+        rows += received.rows_of_expert[sequence * experts + e];
+      }
+    }
+  }
+  first_.back() = rows;
+  begin_of_.clear();  // first token of each sequence
+  std::int64_t token = 0;
+  received_sequence_.resize(static_cast<std::size_t>(received.tokens));
+  for (std::size_t s = 0; s < received.sequence_tokens.size(); ++s) {
+    begin_of_.push_back(token);
+    for (std::int64_t i = 0; i < received.sequence_tokens[s]; ++i)
+      received_sequence_[static_cast<std::size_t>(token++)] = batch.group_global()[s];
+  }
+  MORAY_REQUIRE(token == received.tokens);
+
+  const std::int64_t choices = received.choices;
+  host_source_.resize(static_cast<std::size_t>(rows));
+  host_weights_.resize(static_cast<std::size_t>(rows));
+  host_row_of_.assign(static_cast<std::size_t>(received.tokens * choices), -1);
+  next_.clear();  // row of each expert
+  for (std::size_t e = 0; e < experts; ++e) next_.push_back(first_[e * segments.size()]);
+  for (const std::int32_t sequence : order) {
+    const auto s = static_cast<std::size_t>(sequence);
+    for (std::int64_t t = begin_of_[s]; t < begin_of_[s] + received.sequence_tokens[s]; ++t) {
+      for (std::int64_t k = 0; k < choices; ++k) {
+        const auto choice = static_cast<std::size_t>(t * choices + k);
+        const std::int32_t expert = received.experts[choice];
+        if (expert < 0) break;
+        const std::int64_t row = next_[static_cast<std::size_t>(expert)]++;
+        host_source_[static_cast<std::size_t>(row)] = static_cast<std::int32_t>(t);
+        host_weights_[static_cast<std::size_t>(row)] = static_cast<Real>(received.weights[choice]);
+        host_row_of_[choice] = static_cast<std::int32_t>(row);
+      }
+    }
+  }
+  std::int64_t grown = source_->require(rows) + weights_->require(rows);
+  grown += choice_rows_->require(received.tokens) + received_experts_->require(received.tokens);
+  copy_to_device(host_source_.data(), host_source_.size(), source_->first(1).data);
+  copy_to_device(host_weights_.data(), host_weights_.size(), weights_->first(1).data);
+  row_of_ = choice_rows_->first(received.tokens);
+  copy_to_device(host_row_of_.data(), host_row_of_.size(), row_of_.data);
+  const Matrix<std::int32_t> selected = received_experts_->first(received.tokens);
+  copy_to_device(received.experts.data(), host_row_of_.size(), selected.data);
+  selected_ = selected;
+  return grown;
+}
+
+template <class Real>
+std::int64_t Route<Real>::sequence(std::int64_t token) const {
+  if (own_.batch == nullptr) return received_sequence_[static_cast<std::size_t>(token)];
+  return own_.batch->global()[static_cast<std::size_t>(token / own_.rows)];
 }
 
 template <class Real>
@@ -127,7 +208,10 @@ void collect_rows(const ExecSpace& exec, Vector<const Real> per_row,
                   Matrix<const std::int32_t> row_of, Matrix<Real> out) {
   parallel_for(
       kCollectLabel, exec, out.rows, KOKKOS_LAMBDA(std::int64_t token) {
-        for (std::int64_t k = 0; k < out.cols; ++k) out(token, k) = per_row[row_of(token, k)];
+        for (std::int64_t k = 0; k < out.cols; ++k) {
+          const std::int32_t row = row_of(token, k);
+          out(token, k) = row < 0 ? Real(0) : per_row[row];
+        }
       });
 }
 

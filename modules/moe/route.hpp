@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/arena.hpp"
@@ -8,50 +9,87 @@
 
 namespace moray {
 
-/// Where the rows of one micro-batch go in one MoE layer: T K rows sorted by (expert, local expert
-/// lane, g, position), so that each (expert, lane) is one run of rows and its weight gradient one
-/// piece of a chain (docs/numerics.md section 3). No token is dropped.
+/// Tokens that came from all ranks of an expert group, on the host: their sequences follow each other
+/// by share, then in stored order. Choices beyond a token's last are -1.
+struct ReceivedTokens {
+  std::int64_t choices = 0;                   ///< at most, of a token: k
+  std::vector<std::int64_t> sequence_tokens;  ///< (members b) tokens of each sequence
+  std::vector<std::int32_t> experts;          ///< (n, k) local experts, increasing
+  std::vector<float> weights;                 ///< (n, k)
+  std::vector<std::int64_t> rows_of_expert;   ///< (members b, local experts) choices
+  std::int64_t tokens = 0;                    ///< n
+};
+
+/// Where the rows of one micro-batch go in one MoE layer: rows sorted by (expert, local expert lane,
+/// g, position), so that each (expert, lane) is one run of rows and its weight gradient one piece of
+/// a chain (docs/numerics.md section 3). No token is dropped.
+///
+/// Rows are those of this rank's experts: T K of its own tokens where it has all experts, else
+/// however many arrived.
 template <class Real>
 class Route {
  public:
   Route() = default;
+  /// `experts` local ones of a rank that has all: room for exactly T K rows.
   Route(Arena& arena, std::int64_t sequences, std::int64_t tokens, std::int64_t experts,
         std::int64_t top_k);
+  /// For received tokens: planned for so many tokens and rows, of at most `choices` a token.
+  Route(Arena& arena, std::int64_t first_expert, std::int64_t experts, std::int64_t tokens,
+        std::int64_t rows, std::int64_t choices);
 
   /// Builds the route from selected (T, K), in increasing expert index, and weight (T, K).
   void build(const ExecSpace& exec, const RowLayout& rows, Matrix<const std::int32_t> selected,
              Matrix<const Real> weight);
+  /// Builds the route of tokens that came from the ranks of the group. Returns the bytes that had to
+  /// be allocated because more came than was planned for.
+  std::int64_t build(const BatchLayout& batch, const ReceivedTokens& received);
 
   /// Rows [begin, end) of an expert, of one segment of its lanes.
   struct Range {
     std::int64_t begin = 0;
     std::int64_t rows = 0;
   };
+  /// Experts are counted from first_expert().
   Range expert_rows(std::int64_t expert) const;
   Range lane_rows(std::int64_t expert, std::int64_t segment) const;
   std::int64_t experts() const { return experts_; }
+  std::int64_t first_expert() const { return first_expert_; }
+  std::int64_t rows() const { return first_.back(); }
 
-  /// (T K): the token of each row.
-  Vector<const std::int32_t> source() const { return source_; }
+  /// (rows): the token of each row, own or received.
+  Vector<const std::int32_t> source() const { return {source_->first(1).data, rows()}; }
+  /// (T, K) local experts of each token.
+  Matrix<const std::int32_t> selected() const { return selected_; }
   /// (T, K): the row of each choice.
   Matrix<const std::int32_t> row_of() const { return row_of_; }
-  /// (T K): the routing weight of each row.
-  Vector<const Real> weights() const { return weights_; }
+  /// (rows): the routing weight of each row.
+  Vector<const Real> weights() const { return {weights_->first(1).data, rows()}; }
+  /// g of a token, own or received.
+  std::int64_t sequence(std::int64_t token) const;
 
-  /// out (T, K) = per_row[row_of].
+  /// out (T, K) = per_row[row_of]; +0 where a token has no choice.
   void collect(const ExecSpace& exec, Vector<const Real> per_row, Matrix<Real> out) const;
 
  private:
   std::int64_t experts_ = 0;
+  std::int64_t first_expert_ = 0;
   std::int64_t segments_ = 0;
-  Vector<std::int32_t> source_;
+  Rows<std::int32_t> source_;            ///< one element a row
+  Rows<Real> weights_;                   ///< one element a row
+  Rows<std::int32_t> choice_rows_;       ///< (T, K) memory of row_of
+  Rows<std::int32_t> received_experts_;  ///< (T, K) memory of selected, for received tokens
+  Matrix<const std::int32_t> selected_;
   Matrix<std::int32_t> row_of_;
-  Vector<Real> weights_;
-  Vector<std::int32_t> order_;         ///< (b) stored sequences in expert order
-  Vector<std::int64_t> boundaries_;    ///< (segments + 1) positions in order_
-  Vector<std::int64_t> offsets_;       ///< (E, segments): counts, then first rows
-  std::vector<std::int64_t> first_;    ///< host copy of the first rows, and the end
-  std::vector<std::int64_t> staging_;  ///< host copy of boundaries
+  Vector<std::int32_t> order_;                   ///< (b) stored sequences in expert order
+  Vector<std::int64_t> boundaries_;              ///< (segments + 1) positions in order_
+  Vector<std::int64_t> offsets_;                 ///< (E, segments): counts, then first rows
+  std::vector<std::int64_t> first_{0};           ///< host copy of the first rows, and the end
+  std::vector<std::int64_t> staging_;            ///< host copy of boundaries
+  RowLayout own_;                                ///< of own tokens
+  std::vector<std::int64_t> begin_of_, next_;    ///< while a route is built
+  std::vector<std::int64_t> received_sequence_;  ///< g of each received token
+  std::vector<std::int32_t> host_source_, host_row_of_;
+  std::vector<Real> host_weights_;
 };
 
 }  // namespace moray

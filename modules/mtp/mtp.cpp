@@ -6,12 +6,12 @@ namespace moray {
 
 template <class Real>
 MtpModule<Real>::MtpModule(Parameters<Real>& parameters, const std::string& prefix,
-                           const ModelConfig& config)
+                           const ModelConfig& config, const ExpertShare& share)
     : enorm_(parameters, prefix + "enorm.weight", config.model.width, config.model.norm_eps),
       hnorm_(parameters, prefix + "hnorm.weight", config.model.width, config.model.norm_eps),
       eh_proj_(parameters, Region::dense, 2 * config.model.width,
                {{prefix + "eh_proj.weight", config.model.width}}),
-      block_(parameters, prefix, config, config.moe.experts == 0),
+      block_(parameters, prefix, config, config.moe.experts == 0, share),
       out_norm_(parameters, prefix + "shared_head.norm.weight", config.model.width,
                 config.model.norm_eps) {}
 
@@ -37,11 +37,11 @@ typename MtpModule<Real>::Slot MtpModule<Real>::make_slot(Arena& arena, std::int
 }
 
 template <class Real>
-typename MtpModule<Real>::Deferred MtpModule<Real>::make_deferred(Arena& arena,
+typename MtpModule<Real>::Deferred MtpModule<Real>::make_deferred(Arena& arena, const Slot& slot,
                                                                   std::int64_t tokens) {
   djoined_ = arena.shared_matrix<Real>("mtp.djoined", tokens, eh_proj_.in());
   return {arena.shared_matrix<Real>("mtp.dx", tokens, eh_proj_.out()),
-          block_.make_deferred(arena, tokens)};
+          block_.make_deferred(arena, slot.block, tokens)};
 }
 
 template <class Real>

@@ -30,10 +30,11 @@ class MtpModule {
   };
 
   /// `prefix` is "model.layers.61.".
-  MtpModule(Parameters<Real>& parameters, const std::string& prefix, const ModelConfig& config);
+  MtpModule(Parameters<Real>& parameters, const std::string& prefix, const ModelConfig& config,
+            const ExpertShare& share = {});
 
   Slot make_slot(Arena& arena, std::int64_t sequences, std::int64_t rows, bool recompute);
-  Deferred make_deferred(Arena& arena, std::int64_t tokens);
+  Deferred make_deferred(Arena& arena, const Slot& slot, std::int64_t tokens);
 
   /// h from slot.embedding and slot.h_prev.
   void forward(const typename Block<Real>::Frame& frame, Slot& slot);

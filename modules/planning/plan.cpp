@@ -22,9 +22,11 @@ FlopPlan count_flops(const Deck& deck, std::int64_t active) {
   return flops;
 }
 
-void plan_memory(const Deck& deck, Model<float>& model, Plan& plan) {
+void plan_memory(const Deck& deck, Plan& plan) {
   plan.data_ranks = data_ranks(deck);
-  const RankLayout layout = rank_layout(deck, plan.data_ranks, 0);
+  const MeshShape shape = mesh_shape(deck, plan.data_ranks);
+  const RankLayout layout = rank_layout(deck, shape, mesh_place(shape, 0));
+  Model<float> model(deck.model, layout.share);
   plan.micro = layout.use.sequences;
   plan.micro_batches = deck.batch.sequences / plan.data_ranks / plan.micro;
   plan.lanes = layout.use.lanes;
@@ -32,7 +34,8 @@ void plan_memory(const Deck& deck, Model<float>& model, Plan& plan) {
   Optimizer optimizer(deck.optimizer, model.parameters());
   Arena arena;
   allocate_rank(arena, layout, rank_shards(layout, model), model, optimizer);
-  if (const auto sampler = make_sample_decoder(deck)) sampler->allocate(arena, &model);
+  if (const auto sampler = make_sample_decoder(deck, layout.share))
+    sampler->allocate(arena, &model);
   for (std::size_t i = 0; i < plan.bytes.size(); ++i)
     plan.bytes[i] = arena.bytes(static_cast<Memory>(i));
   if (kHostBackend) {
@@ -56,7 +59,7 @@ Plan make_plan(const Deck& deck) {
   plan.flops = count_flops(deck, plan.parameters.active);
   const AttentionConfig& attention = deck.model.attention;
   plan.cache_elements = deck.model.model.layers * (attention.latent + attention.rope_width);
-  plan_memory(deck, model, plan);
+  plan_memory(deck, plan);
   const Timeline timeline(deck.batch, deck.length);
   plan.steps = timeline.total();
   plan.tokens_per_step = deck.batch.sequences * deck.batch.length;

@@ -17,29 +17,38 @@ std::int64_t micro_batch(const Deck& deck, std::int64_t ranks) {
 
 }  // namespace
 
-RankLayout rank_layout(const Deck& deck, std::int64_t ranks, std::int64_t rank) {
+MeshShape mesh_shape(const Deck& deck, std::int64_t ranks) {
+  return {.data = ranks, .expert = deck.parallel.expert, .exact = deck.run.determinism == "exact"};
+}
+
+RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace& place) {
   RankLayout layout;
-  layout.deal = {deck.parallel.lanes, deck.parallel.expert_lanes * deck.parallel.expert, ranks,
-                 rank};
+  layout.deal = {deck.parallel.lanes, deck.parallel.expert_lanes, shape.data, place.data, {}};
+  for (std::int64_t share = 0; shape.expert > 1 && share < shape.expert; ++share)
+    layout.deal.group.push_back(group_member(shape, place, share));
   // Any number of ranks: one lane each.
-  if (deck.run.determinism == "run") layout.deal.lanes = layout.deal.expert_lanes = ranks;
+  if (!shape.exact) {
+    layout.deal.lanes = shape.data;
+    layout.deal.expert_lanes = layout.deal.replicas();
+  }
   // Without experts their lanes hold nothing, and no rule ties them to the ranks.
-  if (deck.model.moe.experts == 0) layout.deal.expert_lanes = ranks;
-  layout.use = {.sequences = micro_batch(deck, ranks),
+  if (deck.model.moe.experts == 0) layout.deal.expert_lanes = shape.data;
+  layout.use = {.sequences = micro_batch(deck, shape.data),
                 .rows = deck.batch.length,
                 .training = true,
                 .recompute = deck.run.recompute,
                 .lanes = layout.deal.local_lanes(),
                 .expert_lanes = layout.deal.local_expert_lanes()};
+  layout.share = {shape.expert, place.share, nullptr, deck.parallel.headroom};
   return layout;
 }
 
 ModelShards rank_shards(const RankLayout& layout, const Model<float>& model) {
   ModelShards shards;
-  for (const Region region : {Region::dense, Region::expert}) {
-    shards.regions[static_cast<std::size_t>(region)] =
-        Shards::of(model.parameters(), region, layout.deal.data_ranks, layout.deal.rank);
-  }
+  const Deal& deal = layout.deal;
+  shards.regions[0] = Shards::of(model.parameters(), Region::dense, deal.data_ranks, deal.rank);
+  shards.regions[1] =
+      Shards::of(model.parameters(), Region::expert, deal.replicas(), deal.rank % deal.replicas());
   return shards;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "comm/mesh.hpp"
 #include "model/model.hpp"
 #include "optimizer/optimizer.hpp"
 #include "training/training_config.hpp"
@@ -10,11 +11,13 @@ namespace moray {
 struct RankLayout {
   Deal deal;
   ModelUse use;
+  ExpertShare share;  ///< without its communicator
 };
 
-/// That of rank `rank` of `ranks` data ranks. Where `parallel.expert` ranks share the experts, each
-/// accumulates the lanes of its group's experts: X E / R of them.
-RankLayout rank_layout(const Deck& deck, std::int64_t ranks, std::int64_t rank);
+/// The mesh of a deck on `ranks` data ranks.
+MeshShape mesh_shape(const Deck& deck, std::int64_t ranks);
+/// That of the rank with this place.
+RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace& place);
 
 /// Which elements of the model's tensors that rank owns.
 ModelShards rank_shards(const RankLayout& layout, const Model<float>& model);

@@ -81,7 +81,9 @@ void TrainingSession::start() {
 }
 
 void TrainingSession::prepare_memory() {
-  if (root()) sampler_ = make_sample_decoder(deck_);
+  // Ranks that share the experts generate together.
+  const ExpertShare& share = trainer_.model().share();
+  if (root() || !share.whole()) sampler_ = make_sample_decoder(deck_, share);
   const auto allocate = [&](Arena& arena) {
     trainer_.allocate(arena);
     if (sampler_) sampler_->allocate(arena, &trainer_.model());
@@ -193,11 +195,10 @@ static void refuse(const TrainRequest& request, const Communicator& ranks) {
     fail(ExitCode::usage, "--resume auto goes on with the run in --out DIR: name it");
   }
   const Deck& deck = request.reading.deck;
-  if (deck.parallel.pipeline > 1 || deck.parallel.expert > 1) {
+  if (deck.parallel.pipeline > 1) {
     fail(ExitCode::usage,
-         "{}: parallel.pipeline = {} and parallel.expert = {}: training runs on data-parallel "
-         "ranks only; set both to 1",
-         request.deck_path, deck.parallel.pipeline, deck.parallel.expert);
+         "{}: parallel.pipeline = {}: training runs on data and expert ranks only; set it to 1",
+         request.deck_path, deck.parallel.pipeline);
   }
   // Under determinism run no rule of the deck says so; a remainder would not be trained on.
   const std::int64_t share = ranks.size() * std::max<std::int64_t>(deck.batch.micro, 1);

@@ -15,6 +15,17 @@ ScheduleSteps schedule_steps(const Deck& deck, const Timeline& timeline) {
           timeline.steps(rate.decay_end), timeline.steps(rate.tail_start), timeline.total()};
 }
 
+/// The layout with the ranks that share the experts.
+RankLayout spread(RankLayout layout, const Mesh& mesh) {
+  layout.share.group = &mesh.expert_group();
+  return layout;
+}
+
+/// Each use of a tensor has the owners of the tensor.
+Shards shards_of(const WeightRef& tensor, const ModelShards& shards) {
+  return shards[tensor.region].within(tensor.offset, tensor.offset + tensor.rows * tensor.cols);
+}
+
 /// The first value before `at`, the second from there on; `at` 0 means never.
 double switched(double early, double late, std::int64_t at, std::int64_t step) {
   return at > 0 && step >= at ? late : early;
@@ -38,25 +49,26 @@ double max_violation(const std::vector<std::int64_t>& loads) {
 Trainer::Trainer(const Deck& deck, const Communicator& ranks)
     : deck_(deck),
       ranks_(ranks),
+      mesh_(ranks, mesh_shape(deck, ranks.size())),
       timeline_(deck.batch, deck.length),
       schedule_(schedule_steps(deck, timeline_)),
-      layout_(rank_layout(deck, ranks.size(), ranks.rank())),
+      layout_(spread(rank_layout(deck, mesh_.shape(), mesh_.place()), mesh_)),
       deal_(layout_.deal),
       micro_(layout_.use.sequences),
-      model_(deck.model),
+      model_(deck.model, layout_.share),
       optimizer_(deck.optimizer, model_.parameters()),
       shards_(rank_shards(layout_, model_)),
-      reducer_(ranks),
-      batch_(micro_) {
+      embedding_shards_(shards_of(model_.embedding(), shards_)),
+      reducers_{LaneReducer(mesh_.data()), LaneReducer(mesh_.replicas())},
+      batch_(micro_, deal_.group_size()) {
   part_ = {timers_.part("step"),          timers_.part("step/data"),   timers_.part("step/forward"),
            timers_.part("step/backward"), timers_.part("step/reduce"), timers_.part("step/update")};
 }
 
 void Trainer::allocate(Arena& arena) {
-  reducer_.set_buffer(allocate_rank(arena, layout_, shards_, model_, optimizer_));
+  const Vector<float> received = allocate_rank(arena, layout_, shards_, model_, optimizer_);
+  for (LaneReducer& reducer : reducers_) reducer.set_buffer(received);
   if (arena.counting()) return;
-  const WeightRef& e = model_.embedding();
-  embedding_shards_ = shards_[Region::dense].within(e.offset, e.offset + e.rows * e.cols);
   tokens_.resize(static_cast<std::size_t>(micro_ * (deck_.batch.length + 1)));
   host_losses_.resize(static_cast<std::size_t>(std::max(deck_.batch.length, micro_)));
   use_losses_.resize(static_cast<std::size_t>(model_.depth() + 1));
@@ -150,7 +162,7 @@ void Trainer::update(StepReport& report) {
   optimizer_.update(pass_.exec, model_.parameters(), report.norm, report.step,
                     report.learning_rate);
   for (const Region region : {Region::dense, Region::expert})
-    reducer_.gather(pass_.exec, model_.parameters().weights(region), shards_[region]);
+    reducer(region).gather(pass_.exec, model_.parameters().weights(region), shards_[region]);
   update_biases(report);
 }
 
@@ -195,15 +207,15 @@ void Trainer::reduce_gradients() {
   Parameters<float>& parameters = model_.parameters();
   if (pass_.probe != nullptr) pass_.probe->lanes(model_);
   for (const Region region : {Region::dense, Region::expert}) {
-    reducer_.reduce(pass_.exec, parameters.gradients(region), shards_[region], exact,
-                    fold_observer(region, 0));
+    reducer(region).reduce(pass_.exec, parameters.gradients(region), shards_[region], exact,
+                           fold_observer(region, 0));
   }
   const Matrix<float> embedding = parameters.gradient(model_.embedding(), 0);
   const ElementRange owned = embedding_shards_.owned();
   std::int64_t uses = 0;
   for (const Matrix<float>& use : model_.embedding_uses()) {
-    reducer_.reduce(pass_.exec, use, embedding_shards_, exact,
-                    fold_observer(Region::dense, ++uses));
+    reducer(Region::dense)
+        .reduce(pass_.exec, use, embedding_shards_, exact, fold_observer(Region::dense, ++uses));
     const Matrix<float> sum = matrix(embedding.data + owned.begin, 1, owned.size());
     add<float>(pass_.exec, sum, matrix(use.data + owned.begin, 1, owned.size()), sum);
   }
@@ -262,8 +274,11 @@ Trainer::Evaluation Trainer::evaluate(std::int64_t count, const Sample& window) 
   ExactSum total;
   const std::int64_t length = deck_.batch.length + 1;
   const std::int64_t all = micro_ * ranks_.size();
+  Deal deal = deal_;  // one lane a rank: there are no gradients
+  deal.lanes = deal.data_ranks;
+  deal.expert_lanes = deal.replicas();
   for (std::int64_t first = 0; first < count; first += all) {
-    batch_.assign({1, 1, 1, 0}, 0, micro_);
+    batch_.assign(deal, 0, micro_);
     const std::int64_t mine = first + ranks_.rank() * micro_;
     for (std::int64_t s = 0; s < micro_; ++s) {
       // Rows behind the last window repeat it and are not counted.

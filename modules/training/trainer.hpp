@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "comm/communicator.hpp"
+#include "comm/mesh.hpp"
 #include "core/exact_sum.hpp"
 #include "core/timers.hpp"
 #include "model/model.hpp"
@@ -67,9 +67,11 @@ class Trainer {
   const Timeline& timeline() const { return timeline_; }
   const Deck& deck() const { return deck_; }
   Pass<float>& pass() { return pass_; }
+  const Mesh& mesh() const { return mesh_; }
   Timers& timers() { return timers_; }
   std::int64_t micro() const { return micro_; }
   const BatchLayout& batch() const { return batch_; }
+  const Deal& deal() const { return deal_; }
 
  private:
   StepReport scheduled(std::int64_t step) const;
@@ -77,6 +79,9 @@ class Trainer {
   void run_micro_batch(const StepReport& report, std::uint64_t first, const Sample& sample,
                        const Model<float>::Options& options);
   void collect_losses(const StepReport& report);
+  const LaneReducer& reducer(Region region) const {
+    return reducers_[static_cast<std::size_t>(region)];
+  }
   LaneReducer::Observer fold_observer(Region region, std::int64_t use);
   void reduce_gradients();
   void reduce(StepReport& report);
@@ -88,6 +93,7 @@ class Trainer {
 
   Deck deck_;
   const Communicator& ranks_;
+  Mesh mesh_;
   Timeline timeline_;
   ScheduleSteps schedule_;
   RankLayout layout_;
@@ -96,8 +102,8 @@ class Trainer {
   Model<float> model_;
   Optimizer optimizer_;
   ModelShards shards_;
-  Shards embedding_shards_;  ///< of each use of the embedding: the owners of the embedding
-  LaneReducer reducer_;
+  Shards embedding_shards_;         ///< of each use of the embedding: its owners
+  LaneReducer reducers_[kRegions];  ///< over the copies of dense tensors, of experts
   Pass<float> pass_;
   BatchLayout batch_;
   std::vector<std::int32_t> tokens_;

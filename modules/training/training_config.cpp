@@ -70,6 +70,12 @@ void declare(Section& section, ParallelConfig& config) {
       .at_least(1)
       .power_of_two();
   section
+      .key("headroom", config.headroom,
+           "Rows that a rank's experts may receive in a micro-batch before buffers grow, as a "
+           "multiple "
+           "of their mean. No token is dropped.")
+      .at_least(1);
+  section
       .key("lanes", config.lanes,
            "Lanes L in which gradients of dense tensors are added: a part of the definition of the "
            "bits, so that up to L data ranks give the same ones.")

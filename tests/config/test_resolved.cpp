@@ -66,6 +66,7 @@ TEST_CASE("every deck of the project resolves and reads back", "[resolved]") {
   int decks = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(MORAY_INPUT_FOLDER)) {
     if (entry.path().extension() != ".yaml") continue;
+    if (entry.path().parent_path().filename() == "hardware") continue;  // a machine, no deck
     ++decks;
     CAPTURE(entry.path().string());
     const DeckReading once = try_read_deck(entry.path().string());

@@ -76,13 +76,14 @@ void DigestProbe::expert_rows(const char* stage_name, const Route<float>& route,
                               Matrix<const float> values) {
   Kokkos::fence();
   const std::vector<std::int32_t> source = to_host(route.source().data, route.source().size);
-  const std::int64_t tokens = route.row_of().rows;
-  const std::int64_t of_sequence = tokens / batch_->sequences();
-  for (std::int64_t expert = 0; expert < route.experts(); ++expert) {
+  for (std::int64_t expert = 0; expert < experts_; ++expert) {
+    // Every rank names every expert, in the same order.
     auto& pieces = stage(fmt::format("{}{}/expert{}", place_, stage_name, expert)).pieces;
-    const auto range = route.expert_rows(expert);
+    const std::int64_t local = expert - route.first_expert();
+    if (local < 0 || local >= route.experts()) continue;
+    const auto range = route.expert_rows(local);
     for (std::int64_t row = range.begin; row < range.begin + range.rows; ++row) {
-      const std::int64_t g = global(source[static_cast<std::size_t>(row)] / of_sequence);
+      const std::int64_t g = route.sequence(source[static_cast<std::size_t>(row)]);
       pieces[g].push_back(row_digest(values, row));
     }
   }
@@ -92,24 +93,25 @@ void DigestProbe::lanes(Model<float>& model) {
   Kokkos::fence();
   const Parameters<float>& parameters = model.parameters();
   parameters_ = &parameters;
-  const std::int64_t ranks = ranks_.size();
-  // Rank J holds the lanes equal to J mod R. Experts of a layer are one stage, in their order.
+  // Rank J holds the lanes equal to J mod R, and of experts those equal to J mod (R / group).
+  // Experts of a layer are one stage, in their order.
   std::map<std::string, std::int64_t> parts;
   for (const Parameter& p : parameters.list()) {
     const std::string name = dataset_name(p.name);
     const std::int64_t part = parts[name]++;
-    for (std::int64_t lane = 0; lane < parameters.lanes(p.region); ++lane) {
+    Stage& lanes = stage("lanes/" + name);
+    const std::int64_t copies = p.region == Region::dense ? deal_.data_ranks : deal_.replicas();
+    for (std::int64_t lane = 0; p.held && lane < parameters.lanes(p.region); ++lane) {
       std::vector<float> host = to_host<float>(parameters.gradient(p, lane).data, p.elements());
-      stage("lanes/" + name).pieces[part * kSequences + lane * ranks + ranks_.rank()] = {
-          digest_floats(host)};
+      lanes.pieces[part * kSequences + lane * copies + deal_.rank % copies] = {digest_floats(host)};
     }
   }
   for (std::size_t use = 0; use < model.embedding_uses().size(); ++use) {
     const Matrix<float> lanes = model.embedding_uses()[use];
     for (std::int64_t lane = 0; lane < lanes.rows; ++lane) {
       std::vector<float> host = to_host<float>(lanes.row(lane), lanes.cols);
-      stage(fmt::format("lanes/embedding.use{}", use + 1)).pieces[lane * ranks + ranks_.rank()] = {
-          digest_floats(host)};
+      stage(fmt::format("lanes/embedding.use{}", use + 1))
+          .pieces[lane * deal_.data_ranks + deal_.rank] = {digest_floats(host)};
     }
   }
 }
@@ -140,8 +142,9 @@ void DigestProbe::folded(const Fold& fold, Vector<const float> values) {
     if (p.region != fold.region) continue;
     const std::string name = dataset_name(p.name);
     const std::uint64_t part = parts[name]++;
-    const std::int64_t begin = std::max(p.offset, fold.first);
-    const std::int64_t end = std::min(p.offset + p.elements(), fold.first + values.size);
+    const std::int64_t begin = p.held ? std::max(p.offset, fold.first) : 0;
+    const std::int64_t end =
+        p.held ? std::min(p.offset + p.elements(), fold.first + values.size) : 0;
     add_elements(
         level + name, part, fold.lane, begin - p.offset,
         begin < end ? values.slice(begin - fold.first, end - begin) : Vector<const float>());

@@ -16,7 +16,8 @@ namespace moray::golden {
 /// sequence (of each expert and sequence; of each lane), then of these in order over all ranks.
 class DigestProbe final : public Probe<float> {
  public:
-  explicit DigestProbe(const Communicator& ranks) : ranks_(ranks) {}
+  DigestProbe(const Communicator& ranks, const Deal& deal, std::int64_t experts)
+      : ranks_(ranks), deal_(deal), experts_(experts) {}
 
   void enter(const char* place, std::int64_t index, const BatchLayout& batch) override;
   void rows(const char* stage, Matrix<const float> values, std::int64_t first,
@@ -47,6 +48,8 @@ class DigestProbe final : public Probe<float> {
   }
 
   const Communicator& ranks_;
+  Deal deal_;
+  std::int64_t experts_;
   const Parameters<float>* parameters_ = nullptr;  ///< once there are lanes
   const BatchLayout* batch_ = nullptr;
   std::string place_;

@@ -1,4 +1,4 @@
-// golden DECK [--write] [--expect-difference] [--only-default]: the bits of a golden run on the
+// golden DECK [key=value...] [--write] [--expect-difference] [--only-default]: the bits of a golden run on the
 // ranks that it is started on, for every micro-batch size, with and without recomputation, and with
 // each exact kernel variant, against the committed record beside the deck (README.md).
 #include <Kokkos_Core.hpp>
@@ -19,6 +19,7 @@ constexpr Op kOps[] = {Op::gemm,          Op::attention, Op::rmsnorm,    Op::swi
 
 struct Arguments {
   std::string deck;
+  std::vector<std::string> overrides;  ///< of the layout, such as parallel.expert=2
   bool write = false;
   bool expect_difference = false;  ///< of a program with a fault: the record must catch it
   bool only_default = false;       ///< one layout
@@ -80,10 +81,10 @@ int compare(const Arguments& arguments, const Communicator& ranks) {
   std::int64_t differences = 0;  // found by rank 0
   for (const Way& way : ways(arguments)) {
     select(way.variant);
-    const Deck deck = read_deck(
-        arguments.deck,
-        {fmt::format("batch.micro={}", way.micro), fmt::format("run.recompute={}", way.recompute)},
-        nullptr, ranks.size());
+    std::vector<std::string> overrides = arguments.overrides;
+    overrides.push_back(fmt::format("batch.micro={}", way.micro));
+    overrides.push_back(fmt::format("run.recompute={}", way.recompute));
+    const Deck deck = read_deck(arguments.deck, overrides, nullptr, ranks.size());
     const Record found = run(deck, ranks);
     if (!root) continue;
     if (arguments.write) {
@@ -109,6 +110,8 @@ Arguments parse(int count, char** words) {
       arguments.expect_difference = true;
     } else if (word == "--only-default") {
       arguments.only_default = true;
+    } else if (word.find('=') != std::string::npos) {
+      arguments.overrides.push_back(word);
     } else if (word.ends_with(".yaml") && arguments.deck.empty()) {
       arguments.deck = word;
     } else {

@@ -108,10 +108,11 @@ TEST_CASE("the plan is what a real arena hands out", "[planning]") {
     const Plan plan = make_plan(deck);
     Model<float> model(deck.model);
     Optimizer optimizer(deck.optimizer, model.parameters());
-    const RankLayout layout = rank_layout(deck, plan.data_ranks, 0);
+    const MeshShape shape = mesh_shape(deck, plan.data_ranks);
+    const RankLayout layout = rank_layout(deck, shape, mesh_place(shape, 0));
     Arena counted;
     Arena real;
-    const auto sampler = make_sample_decoder(deck);
+    const auto sampler = make_sample_decoder(deck, layout.share);
     const auto allocate = [&](Arena& arena) {
       allocate_rank(arena, layout, rank_shards(layout, model), model, optimizer);
       if (sampler) sampler->allocate(arena, &model);

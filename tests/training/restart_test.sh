@@ -99,6 +99,18 @@ if [ ${#mpirun[@]} -gt 0 ]; then
   done
   train --out "$work/moved1" --resume "$work/ranks2/checkpoints/step_00000200"
   check "one rank goes on from two ranks' checkpoint" same moved1
+  for layout in "2 2" "4 2" "4 4"; do
+    read -r ranks expert <<<"$layout"
+    name=ranks${ranks}expert$expert
+    train_on "$ranks" --out "$work/$name" batch.micro=1 parallel.expert="$expert"
+    check "$ranks ranks that share the experts by $expert end with 0" is $? 0
+    check "with the bits of one" same "$name"
+    check "and its losses" is "$(losses "$name")" "$(losses straight)"
+  done
+  train_on 4 --out "$work/unshared" --resume "$work/ranks4expert4/checkpoints/step_00000200" batch.micro=1
+  check "ranks with all experts go on from ranks that shared them" same unshared
+  train_on 4 --out "$work/shared" --resume "$work/straight/checkpoints/step_00000200" batch.micro=1 parallel.expert=4
+  check "ranks that share the experts go on from one rank" same shared
   train_on 2 --out "$work/ranks2"
   check "every rank returns the code of an error" is $? 3
 else

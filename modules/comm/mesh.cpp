@@ -1,0 +1,68 @@
+#include "comm/mesh.hpp"
+
+#include <bit>
+
+#include "core/error.hpp"
+
+namespace moray {
+namespace {
+
+/// The low bits of x that count to `size`, a power of two, in reverse.
+std::int64_t reversed(std::int64_t x, std::int64_t size) {
+  std::int64_t result = 0;
+  for (std::int64_t bit = 1; bit < size; bit *= 2) result = 2 * result + ((x & bit) != 0 ? 1 : 0);
+  return result;
+}
+
+int as_int(std::int64_t x) {
+  return static_cast<int>(x);
+}
+
+}  // namespace
+
+MeshPlace mesh_place(const MeshShape& shape, std::int64_t index) {
+  MORAY_REQUIRE(index >= 0 && index < shape.data && shape.data % shape.expert == 0);
+  MeshPlace place;
+  place.share = index % shape.expert;
+  if (shape.exact) {
+    MORAY_REQUIRE(std::has_single_bit(static_cast<std::uint64_t>(shape.data)));
+    place.data = reversed(index, shape.data);
+  } else {
+    place.data = index / shape.expert + place.share * shape.replicas();
+  }
+  place.replica = place.data % shape.replicas();
+  return place;
+}
+
+std::int64_t group_member(const MeshShape& shape, const MeshPlace& place, std::int64_t share) {
+  const std::int64_t q = shape.exact ? reversed(share, shape.expert) : share;
+  return place.replica + q * shape.replicas();
+}
+
+Mesh::Mesh(const Communicator& world, const MeshShape& shape)
+    : world_(world),
+      shape_(shape),
+      place_(mesh_place(shape, node_order(world))),
+      data_(world.split(0, as_int(place_.data))),
+      expert_group_(world.split(as_int(place_.replica), as_int(place_.share))),
+      replicas_(world.split(as_int(place_.share), as_int(place_.replica))) {
+  MORAY_REQUIRE(shape.data == world.size() && data_.rank() == place_.data &&
+                expert_group_.size() == shape.expert && replicas_.size() == shape.replicas());
+}
+
+std::int64_t node_order(const Communicator& world) {
+  const Communicator node = world.node();
+  // The first ranks of the nodes add up the sizes of the nodes before theirs.
+  std::int64_t before = 0;
+  const Communicator leaders = world.split(node.rank() == 0 ? 0 : 1, world.rank());
+  if (node.rank() == 0) {
+    const std::int64_t size = node.size();
+    check_mpi(MPI_Exscan(&size, &before, 1, MPI_INT64_T, MPI_SUM, leaders.raw()), "MPI_Exscan",
+              "sizes of nodes");
+    if (leaders.rank() == 0) before = 0;  // MPI leaves it undefined
+  }
+  node.broadcast(std::span(reinterpret_cast<char*>(&before), sizeof before), 0);
+  return before + node.rank();
+}
+
+}  // namespace moray

@@ -1,0 +1,60 @@
+#include "comm/row_exchange.hpp"
+
+#include <limits>
+
+#include "core/error.hpp"
+
+namespace moray {
+namespace {
+
+/// MPI's counts and their running sums, in rows.
+void count(std::span<const std::int64_t> rows, std::vector<int>& counts, std::vector<int>& places) {
+  counts.clear();
+  places.clear();
+  std::int64_t place = 0;
+  for (const std::int64_t n : rows) {
+    counts.push_back(static_cast<int>(n));
+    places.push_back(static_cast<int>(place));
+    place += n;
+  }
+  MORAY_REQUIRE(place <= std::numeric_limits<int>::max());
+}
+
+}  // namespace
+
+RowExchange::~RowExchange() {
+  if (in_flight()) MPI_Wait(&request_, MPI_STATUS_IGNORE);
+  if (row_ != MPI_DATATYPE_NULL) MPI_Type_free(&row_);
+}
+
+RowExchange& RowExchange::operator=(RowExchange&& other) noexcept {
+  out_counts_.swap(other.out_counts_);
+  out_places_.swap(other.out_places_);
+  in_counts_.swap(other.in_counts_);
+  in_places_.swap(other.in_places_);
+  std::swap(row_, other.row_);
+  std::swap(request_, other.request_);
+  return *this;
+}
+
+void RowExchange::start(const Communicator& ranks, const void* out,
+                        std::span<const std::int64_t> out_rows, void* in,
+                        std::span<const std::int64_t> in_rows, std::int64_t row_bytes) {
+  MORAY_REQUIRE(!in_flight() && static_cast<int>(out_rows.size()) == ranks.size() &&
+                static_cast<int>(in_rows.size()) == ranks.size());
+  count(out_rows, out_counts_, out_places_);
+  count(in_rows, in_counts_, in_places_);
+  if (row_ != MPI_DATATYPE_NULL) MPI_Type_free(&row_);
+  check_mpi(MPI_Type_contiguous(static_cast<int>(row_bytes), MPI_BYTE, &row_),
+            "MPI_Type_contiguous", "rows of tokens");
+  check_mpi(MPI_Type_commit(&row_), "MPI_Type_commit", "rows of tokens");
+  check_mpi(MPI_Ialltoallv(out, out_counts_.data(), out_places_.data(), row_, in, in_counts_.data(),
+                           in_places_.data(), row_, ranks.raw(), &request_),
+            "MPI_Ialltoallv", "rows of tokens to their experts");
+}
+
+void RowExchange::finish() {
+  check_mpi(MPI_Wait(&request_, MPI_STATUS_IGNORE), "MPI_Wait", "rows of tokens to their experts");
+}
+
+}  // namespace moray
