@@ -4,7 +4,7 @@ namespace moray {
 
 std::vector<Command> command_table(Options& o) {
   const OptionRow deck = {"deck", "DECK", "The deck: a YAML file", &o.deck, true};
-  const OptionRow overrides = {"overrides", "section.key=value ...",
+  const OptionRow overrides = {"overrides", "section.key=value",
                                "Keys that replace those of the deck", &o.overrides};
   const OptionRow model = {"model", "CHECKPOINT", "A checkpoint, or a run: its newest one",
                            &o.model, true};
@@ -78,11 +78,11 @@ std::vector<Command> command_table(Options& o) {
       {"evaluate",
        "Score texts with a trained model: loss, perplexity, bits per byte",
        evaluate,
-       {model, {"files", "FILE ...", "The texts; - for standard input", &o.files, true}, json}},
+       {model, {"files", "FILE", "The texts; - for standard input", &o.files, true}, json}},
       {"inspect",
        "Print what a checkpoint or a run holds, or how two checkpoints differ; draw runs as a page",
        inspect,
-       {{"paths", "CHECKPOINT|RUN ...",
+       {{"paths", "CHECKPOINT|RUN",
          "One, two with --diff, runs with --html; of a run its newest checkpoint", &o.paths, true},
         {"--diff", "", "Compare the tensors of two: code 0 for equal bits, 5 if they differ",
          &o.diff},

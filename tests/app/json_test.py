@@ -2,6 +2,7 @@
 skipped, with the reason printed."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -77,6 +78,19 @@ def check_schedules():
     assert abs(sum(step["mean_rank"].values()) + step["optimizer"] - step["step"]) < 1e-9
 
 
+def check_scores(texts):
+    """Every byte of both files, their sum, and one loss in three units."""
+    first, second, both = texts
+    assert [first["bytes"], second["bytes"]] == [os.path.getsize(TINY), os.path.getsize(SELF)]
+    assert both["text"] == "all" and both["bytes"] == first["bytes"] + second["bytes"]
+    nats = sum(text["loss"] * text["tokens"] for text in (first, second))
+    assert math.isclose(both["loss"] * both["tokens"], nats, rel_tol=1e-12)
+    for text in texts:
+        assert text["tokens"] == text["bytes"]  # a token a byte
+        assert math.isclose(text["perplexity"], math.exp(text["loss"]), rel_tol=1e-12)
+        assert math.isclose(text["bits_per_byte"] * math.log(2), text["loss"], rel_tol=1e-12)
+
+
 def check_models(run, dense, wide):
     inspected = validated("inspect", run, "--all")
     assert inspected["run"]["rows"][-1]["step"] == inspected["checkpoint"]["step"] == 4
@@ -89,7 +103,7 @@ def check_models(run, dense, wide):
     other = validated("inspect", run, dense, "--diff", code=5)["diff"]
     assert not other["equal"] and other["only_a"] and other["only_b"], other
     assert validated("inspect", run, wide, "--diff", code=5)["diff"]["mismatches"]
-    assert len(validated("evaluate", run, TINY, SELF)["texts"]) == 3
+    check_scores(validated("evaluate", run, TINY, SELF)["texts"])
     made = validated("generate", run, "--prompt", "a", "--prompt", "bc", "--tokens", "5", "--top-k", "9")
     assert [result["prompt"] for result in made["results"]] == ["a", "bc"]
     assert made["cache"]["elements_per_token_and_layer"] == 24

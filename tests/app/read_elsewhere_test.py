@@ -28,7 +28,7 @@ H5DUMP_TYPES = {
     "float32": "H5T_IEEE_F32LE",
     "float64": "H5T_IEEE_F64LE",
     "int64": "H5T_STD_I64LE",
-    "bfloat16": "16-bit little-endian floating-point 16-bit precision",
+    "bfloat16": "16-bit little-endian floating-point",
 }
 
 
