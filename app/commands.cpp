@@ -86,6 +86,7 @@ std::vector<Command> command_table(Options& o) {
          "One, two with --diff, runs with --html; of a run its newest checkpoint", &o.paths, true},
         {"--diff", "", "Compare the tensors of two: code 0 for equal bits, 5 if they differ",
          &o.diff},
+        {"--join", "", "Write metrics.h5 and metrics.csv of a run from all its rows", &o.join},
         {"--all", "", "The tensors of the optimizer too", &o.all},
         {"--window", "N", "Balance of the experts over the last N steps; 100 if not given",
          &o.window},

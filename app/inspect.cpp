@@ -11,6 +11,7 @@
 #include "core/error.hpp"
 #include "inspection/balance.hpp"
 #include "io/checkpoint_folder.hpp"
+#include "io/metrics.hpp"
 #include "io/run_folder.hpp"
 
 namespace moray {
@@ -102,6 +103,10 @@ int inspect(const Options& options) {
   } else {
     const std::string& path = options.paths[0];
     const bool run = RunFolder::holds_run(path);
+    if (options.join) {
+      if (!run) fail(ExitCode::usage, "moray inspect --join: {} is not a run", path);
+      join_metrics(path);
+    }
     if (run) result["run"] = run_report(path, options);
     if (has_checkpoint(path, run)) result["checkpoint"] = checkpoint_report(path, options);
   }

@@ -37,6 +37,7 @@ struct Options {
   bool greedy = false;                 ///< generate: temperature 0
   bool all = false;                    ///< inspect: the optimizer's tensors too
   bool diff = false;                   ///< inspect: compare two checkpoints
+  bool join = false;                   ///< inspect: write metrics.h5 and metrics.csv of a run
   std::int64_t window = 100;           ///< inspect: the last so many steps, for the balance
   double dead = 0.01;              ///< inspect: below this part of the mean load an expert is dead
   std::string schedule;            ///< plan: a schedule, or all; empty: none

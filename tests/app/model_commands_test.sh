@@ -91,6 +91,12 @@ refused 3 inspect --html page.html "$work/nowhere"
 refused 3 inspect --html "$work/nowhere/page.html" run
 refused 2 inspect --html page.html run --json
 refused 2 inspect --html page.html run other --diff
+# What a killed run did not come to: its rows in one file.
+mkdir joined; mv run/metrics.h5 run/metrics.csv joined
+"$moray" inspect run --join >/dev/null
+cmp run/metrics.csv joined/metrics.csv || fail "--join wrote other rows"
+[ -s run/metrics.h5 ] || fail "--join wrote no metrics.h5"
+refused 2 inspect "$checkpoint" --join
 # A run that has not saved yet has rows only.
 rm -r again/checkpoints/*
 "$moray" inspect again >text || fail "a run without checkpoints is refused"
