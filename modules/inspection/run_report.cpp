@@ -107,10 +107,16 @@ void add_profile(const std::string& run, Json& report) {
                      {"slowest", part.slowest},
                      {"mean", part.mean}});
   }
+  Json kernels = Json::array();
+  for (const KernelTimes::Kernel& kernel : profile.kernels) {
+    kernels.push_back(
+        {{"name", kernel.name}, {"calls", kernel.calls}, {"seconds", kernel.seconds}});
+  }
   report["profile"] = {{"first_step", profile.first_step},
                        {"last_step", profile.last_step},
                        {"seconds", profile.seconds},
-                       {"parts", parts}};
+                       {"parts", parts},
+                       {"kernels", kernels}};
 }
 
 /// The name that tells runs apart: the last part of the path that has one.

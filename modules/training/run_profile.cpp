@@ -34,6 +34,11 @@ void write_run_profile(const std::string& run, const RunProfile& profile) {
                      {"slowest_seconds", part.slowest},
                      {"mean_seconds", part.mean}});
   }
+  Json kernels = Json::array();
+  for (const KernelTimes::Kernel& kernel : profile.kernels) {
+    kernels.push_back(
+        {{"name", kernel.name}, {"calls", kernel.calls}, {"seconds", kernel.seconds}});
+  }
   Json arena;
   for (std::size_t i = 0; i < kMemoryNames.size(); ++i)
     arena[std::string(kMemoryNames[i])] = profile.arena[i];
@@ -46,7 +51,8 @@ void write_run_profile(const std::string& run, const RunProfile& profile) {
                      {"seconds", profile.seconds},
                      {"resident_bytes", {{"started", profile.started}, {"peak", profile.peak}}},
                      {"arena_bytes", arena},
-                     {"parts", parts}};
+                     {"parts", parts},
+                     {"kernels", kernels}};
   replace_text(run_profile_path(run), json.dump(1) + "\n");
 }
 
@@ -72,6 +78,11 @@ RunProfile read_run_profile(const std::string& run) {
     profile.parts.push_back({json_string(part, "name", place), json_integer(part, "calls", place),
                              json_real(part, "slowest_seconds", place),
                              json_real(part, "mean_seconds", place)});
+  }
+  for (const nlohmann::json& kernel : json_array(json, "kernels", place)) {
+    profile.kernels.push_back({json_string(kernel, "name", place),
+                               json_integer(kernel, "calls", place),
+                               json_real(kernel, "seconds", place)});
   }
   return profile;
 }

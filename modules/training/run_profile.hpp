@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/arena.hpp"
+#include "core/kernel_times.hpp"
 
 namespace moray {
 
@@ -24,6 +25,8 @@ struct RunProfile {
   std::int64_t last_step = 0;
   double seconds = 0;  ///< from the start to this writing
   std::vector<Part> parts;
+  /// Of rank 0, those that took longest first; empty where kernels are not counted.
+  std::vector<KernelTimes::Kernel> kernels;
 
   // Bytes; the largest of all ranks.
   std::int64_t started = 0;  ///< resident before the session took anything: program and libraries

@@ -62,6 +62,7 @@ class TrainingSession {
   CheckpointContent checkpoint_content(std::int64_t step) const;
 
   const std::int64_t started_bytes_ = peak_resident_bytes();  ///< before the session
+  const KernelTimes kernel_times_;
   const TrainRequest& request_;
   const Communicator& ranks_;
   MpiCollective collective_;

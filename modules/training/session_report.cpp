@@ -89,7 +89,7 @@ void TrainingSession::print_sample(std::int64_t step) {
                      data_.tokenizer().decode(made));
 }
 
-/// Time and memory of all ranks.
+/// Time and memory of all ranks; kernels of this one.
 RunProfile TrainingSession::profile() {
   const auto& parts = trainer_.timers().parts();
   std::vector<double> slowest;
@@ -110,6 +110,7 @@ RunProfile TrainingSession::profile() {
   result.seconds = stop_->elapsed();
   for (std::size_t i = 0; i < parts.size(); ++i)
     result.parts.push_back({parts[i].name, parts[i].calls, slowest[i], mean[i] / ranks_.size()});
+  result.kernels = kernel_times_.kernels();
   result.started = bytes[0];
   result.peak = bytes[1];
   std::copy(bytes.begin() + 2, bytes.end(), result.arena.begin());

@@ -136,6 +136,9 @@ def check_hover(seen, folder):
     forward = next(p for p in profile["parts"] if p["name"] == "step/forward")
     values = {r["series"]: r["value"] for r in seen["timer"]["rows"]}
     check(number(values["calls"]) == forward["calls"], f"forward {values}")
+    kernel = profile["kernels"][0]
+    of_kernel = {r["series"]: r["value"] for r in seen["kernel"]["rows"]}
+    check(number(of_kernel["calls"]) == kernel["calls"] > 0 and len(seen["charts"]["kernels"]["bars"]) == 17, f"kernel {of_kernel}")
     milliseconds = number(values["slowest rank"]) * (1 if "ms" in values["slowest rank"] else 1e3)
     check(abs(milliseconds - 1e3 * forward["slowest_seconds"]) < 0.01 * milliseconds, f"forward {values}")
 

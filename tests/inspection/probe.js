@@ -118,6 +118,7 @@ try {
   if (document.querySelector('#chart-memory')) {
     kSeen.memory = hover_bar('#chart-memory [data-kind="measured"] rect');
     kSeen.weights = hover_bar('#chart-memory rect[data-series="weights"]');
+    kSeen.kernel = hover_bar('#chart-kernels .bar rect');
     kSeen.timer = hover_bar('#chart-timers [data-series="step/forward"] rect');
   }
   if (wanted.use) {

@@ -171,6 +171,7 @@ TEST_CASE("the profile of a run reads back", "[report]") {
   profile.last_step = 20;
   profile.seconds = 12.25;
   profile.parts = {{"step", 10, 8.5, 8.25}, {"step/forward", 10, 3, 2}, {"samples", 0, 0, 0}};
+  profile.kernels = {{"moray::gemm::portable", 7, 1.5}};
   profile.started = 1000;
   profile.peak = 5000;
   profile.arena = {1, 2, 3, 4, 5, 6};
@@ -183,8 +184,13 @@ TEST_CASE("the profile of a run reads back", "[report]") {
   CHECK(read.parts[1].name == "step/forward");
   CHECK(read.parts[1].mean == 2);
 
+  REQUIRE(read.kernels.size() == 1);
+  CHECK(read.kernels[0].name == "moray::gemm::portable");
+  CHECK(read.kernels[0].calls == 7);
+
   make_folder(run / "checkpoints");
   const Json report = report_of_run(run.path());
+  CHECK(report["profile"]["kernels"][0]["seconds"] == 1.5);
   CHECK(report["memory"]["started"] == 1000);
   CHECK(report["memory"]["peak"] == 5000);
   CHECK(report["profile"]["parts"].size() == 2);  // those that ran

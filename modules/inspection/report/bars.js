@@ -1,10 +1,10 @@
-// Horizontal bars: memory planned and measured, and the timer tree.
+// Horizontal bars: memory planned and measured, the timer tree, and kernels.
 
-const kBar = {height: 20, gap: 8, label: 150, value: 150};
+const kBar = {height: 20, gap: 8, label: 150, kernel: 210, value: 150};
 
-function bars_svg(card, rows, label) {
+function bars_svg(card, rows, label, left = kBar.label) {
   const width = Math.max(260, card.body.clientWidth), narrow = width < 560;
-  const frame = {width, left: narrow ? 104 : kBar.label, right: narrow ? 92 : kBar.value, narrow};
+  const frame = {width, left: narrow ? Math.min(left, 170) - 46 : left, right: narrow ? 92 : kBar.value, narrow};
   frame.svg = svg('svg', {width, height: rows * (kBar.height + kBar.gap) + 4, role: 'img', 'aria-label': label});
   card.body.replaceChildren(frame.svg);
   return frame;
@@ -82,7 +82,36 @@ function draw_timers(card) {
       ['of the run', percent(share)], ['calls', grouped(part.calls)], ['a call', duration(part.slowest / Math.max(part.calls, 1))]]);
     draw_bar(frame, n * runs.length + i, {label: i === 0 ? name.split('/').pop() : '', depth, data: {'data-run': run.index, 'data-series': name},
       segments: [{name, from: x(0), to: x(part.slowest), colour: kRuns.length > 1 ? run.colour : depth ? 'var(--c0)' : 'var(--muted)', tip}],
-      value: frame.narrow ? percent(share) : `${duration(part.slowest)}  ${percent(share)}`});
+      value: bar_time(frame, part.slowest, share)});
   }));
-  card.legend.replaceChildren(...kRuns.length > 1 ? runs.map((run) => html('span', {class: 'key'}, swatch(run.colour, 'block'), run.name)) : []);
+  runs_legend(card, runs);
+}
+
+const bar_time = (frame, seconds, share) => frame.narrow ? percent(share) : `${duration(seconds)}  ${percent(share)}`;
+const runs_legend = (card, runs) => card.legend.replaceChildren(...kRuns.length > 1 ? runs.map((run) => html('span', {class: 'key'}, swatch(run.colour, 'block'), run.name)) : []);
+
+const kMostKernels = 16;
+
+// The kernels of rank 0 that took longest, and what all others took.
+function draw_kernels(card) {
+  const runs = shown_runs().filter((run) => run.profile?.kernels.length > 0);
+  const totals = new Map();
+  for (const run of runs) for (const k of run.profile.kernels) totals.set(k.name, (totals.get(k.name) ?? 0) + k.seconds);
+  const names = [...totals.keys()].sort((a, b) => totals.get(b) - totals.get(a)).slice(0, kMostKernels);
+  const rest = (run) => run.profile.kernels.filter((k) => !names.includes(k.name)).reduce((sum, k) => ({calls: sum.calls + k.calls, seconds: sum.seconds + k.seconds}), {calls: 0, seconds: 0});
+  const rows = names.map((name) => ({label: name.replace(/^moray::/, ''), name, of: (run) => run.profile.kernels.find((k) => k.name === name)}));
+  if (totals.size > names.length) rows.push({label: `${totals.size - names.length} others`, name: 'others', of: rest});
+  const most = Math.max(1e-9, ...rows.flatMap((row) => runs.map((run) => row.of(run)?.seconds ?? 0)));
+  const frame = bars_svg(card, rows.length * runs.length, 'time of each kernel', kBar.kernel);
+  const x = scale_of([0, most], [frame.left, frame.width - frame.right]);
+  rows.forEach((row, n) => runs.forEach((run, i) => {
+    const kernel = row.of(run);
+    if (!kernel) return;
+    const share = kernel.seconds / Math.max(run.profile.seconds, 1e-9);
+    const tip = () => tip_rows(kRuns.length > 1 ? `${run.name}: ${row.label}` : row.label, [['time', duration(kernel.seconds)], ['of the run', percent(share)],
+      ['calls', grouped(kernel.calls)], ['a call', duration(kernel.seconds / Math.max(kernel.calls, 1))]]);
+    draw_bar(frame, n * runs.length + i, {label: i === 0 ? row.label : '', data: {'data-run': run.index, 'data-series': row.name}, value: bar_time(frame, kernel.seconds, share),
+      segments: [{name: row.name, from: x(0), to: x(kernel.seconds), colour: kRuns.length > 1 ? run.colour : row.name === 'others' ? 'var(--muted)' : 'var(--c0)', tip}]});
+  }));
+  runs_legend(card, runs);
 }

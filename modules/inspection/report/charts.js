@@ -64,6 +64,11 @@ const kCharts = [
     note: 'Of the newest start of the run, slowest rank; the share is that of all its time.',
     has: (run) => run.profile?.parts.length > 0,
   },
+  {
+    id: 'kernels', section: 'Machine', title: 'Time of each kernel', unit: '1', wide: true, draw: draw_kernels,
+    note: 'Of the newest start of the run, on rank 0: the time in launches of each kernel of the program.',
+    has: (run) => run.profile?.kernels.length > 0,
+  },
 ];
 
 // The biases of the experts of a layer.
