@@ -55,6 +55,10 @@ function misplaced() {
       before = text;
     }
   }
+  for (const bar of document.querySelectorAll('.bar')) {
+    const name = bar.querySelector('.name').getBoundingClientRect(), rect = bar.querySelector('rect').getBoundingClientRect();
+    if (name.right > rect.left && name.bottom > rect.top + 3) wrong.push(`'${bar.textContent}' lies under its bar`);
+  }
   if (document.documentElement.scrollWidth > window.innerWidth) wrong.push(`the page is ${document.documentElement.scrollWidth} wide`);
   return wrong;
 }

@@ -1,19 +1,27 @@
 // Horizontal bars: memory planned and measured, the timer tree, and kernels.
 
-const kBar = {height: 20, gap: 8, label: 150, kernel: 210, value: 150};
+// Where there is room names stand to the left of their bars, else above them.
+const kBar = {height: 20, gap: 8, above: 14, label: 150, kernel: 210, value: 150};
 
 function bars_svg(card, rows, label, left = kBar.label) {
   const width = Math.max(260, card.body.clientWidth), narrow = width < 560;
-  const frame = {width, left: narrow ? Math.min(left, 170) - 46 : left, right: narrow ? 92 : kBar.value, narrow};
-  frame.svg = svg('svg', {width, height: rows * (kBar.height + kBar.gap) + 4, role: 'img', 'aria-label': label});
+  const frame = {width, narrow, left: narrow ? 0 : left, right: narrow ? 96 : kBar.value};
+  frame.row = kBar.height + kBar.gap + (narrow ? kBar.above : 0);
+  frame.svg = svg('svg', {width, height: rows * frame.row + 4, role: 'img', 'aria-label': label});
   card.body.replaceChildren(frame.svg);
   return frame;
 }
 
-// A bar of segments [{from, to, colour, tip}] with texts to its left and right.
+// A text cut to so many pixels, about.
+function cut_text(text, pixels) {
+  const most = Math.floor(pixels / 6.8);
+  return text.length <= most ? text : text.slice(0, most - 1) + '…';
+}
+
+// A bar of segments [{from, to, colour, tip}] with texts around it.
 function draw_bar(frame, row, {label, segments, value, depth = 0, data}) {
-  const y = row * (kBar.height + kBar.gap) + 2, group = svg('g', {class: 'bar', ...data});
-  group.append(svg('text', {class: 'name', x: 12 * depth, y: y + 14}, label));
+  const top = row * frame.row + 2, y = frame.narrow ? top + kBar.above : top, indent = 12 * depth, group = svg('g', {class: 'bar', ...data});
+  group.append(svg('text', {class: 'name', x: indent, y: top + (frame.narrow ? 9 : 14)}, cut_text(label, (frame.narrow ? frame.width : frame.left) - indent - 8)));
   for (const segment of segments) {
     const width = Math.max(0, segment.to - segment.from);
     group.append(svg('rect', {x: segment.from, y, width: width > 2 ? width - 1 : width, height: kBar.height, rx: 2, style: `--colour: ${segment.colour}`,
