@@ -42,15 +42,31 @@ std::int64_t group_member(const MeshShape& shape, const MeshPlace& place, std::i
 Mesh::Mesh(const Communicator& world, const MeshShape& shape)
     : world_(world),
       shape_(shape),
-      place_(mesh_place(shape, node_order(world))),
+      order_(node_order(world)),
+      place_(mesh_place(shape, order_.index)),
       data_(world.split(0, as_int(place_.data))),
       expert_group_(world.split(as_int(place_.replica), as_int(place_.share))),
       replicas_(world.split(as_int(place_.share), as_int(place_.replica))) {
   MORAY_REQUIRE(shape.data == world.size() && data_.rank() == place_.data &&
                 expert_group_.size() == shape.expert && replicas_.size() == shape.replicas());
+  group_node_ranks_ = moray::group_node_ranks(
+      shape, shape.nodes > 0 ? shape.data / shape.nodes : order_.node_ranks);
+  if (group_node_ranks_ == 0) return;
+  const int node = as_int(place_.share / group_node_ranks_);
+  const int in_node = as_int(place_.share % group_node_ranks_);
+  across_ = expert_group_.split(in_node, node);
+  inside_ = expert_group_.split(node, in_node);
 }
 
-std::int64_t node_order(const Communicator& world) {
+std::int64_t group_node_ranks(const MeshShape& shape, std::int64_t node_ranks) {
+  if (node_ranks <= 0 || node_ranks >= shape.expert) return 0;
+  return std::has_single_bit(static_cast<std::uint64_t>(node_ranks)) &&
+                 shape.expert % node_ranks == 0
+             ? node_ranks
+             : 0;
+}
+
+NodeOrder node_order(const Communicator& world) {
   const Communicator node = world.node();
   // The first ranks of the nodes add up the sizes of the nodes before theirs.
   std::int64_t before = 0;
@@ -62,7 +78,9 @@ std::int64_t node_order(const Communicator& world) {
     if (leaders.rank() == 0) before = 0;  // MPI leaves it undefined
   }
   node.broadcast(std::span(reinterpret_cast<char*>(&before), sizeof before), 0);
-  return before + node.rank();
+  std::int64_t sizes[2] = {node.size(), -node.size()};
+  world.maximum(sizes);
+  return {before + node.rank(), sizes[0] == -sizes[1] ? node.size() : 0};
 }
 
 }  // namespace moray

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "comm/communicator.hpp"
 
@@ -10,6 +11,8 @@ namespace moray {
 struct MeshShape {
   std::int64_t data = 1;    ///< R: ranks with a copy of the dense tensors
   std::int64_t expert = 1;  ///< data ranks over which a layer's experts are spread; divides R
+  /// Nodes, each of the same number of consecutive ranks; 0: as the machines are.
+  std::int64_t nodes = 0;
   /// Ranks whose shares of a sum meet first are neighbours: R is a power of two.
   bool exact = true;
 
@@ -30,6 +33,17 @@ MeshPlace mesh_place(const MeshShape& shape, std::int64_t index);
 /// J of the rank of the same expert group that has a share.
 std::int64_t group_member(const MeshShape& shape, const MeshPlace& place, std::int64_t share);
 
+/// The number of this rank when ranks are counted node by node, and the number of ranks of each node,
+/// 0 when nodes differ. Collective.
+struct NodeOrder {
+  std::int64_t index = 0;
+  std::int64_t node_ranks = 0;
+};
+NodeOrder node_order(const Communicator& world);
+/// Ranks of a node within an expert group that spans several nodes of `node_ranks`; 0 when the group
+/// lies in one node, or nodes are no nodes of the expert tree.
+std::int64_t group_node_ranks(const MeshShape& shape, std::int64_t node_ranks);
+
 /// The ranks of a job as a mesh, with a communicator along each direction.
 class Mesh {
  public:
@@ -44,17 +58,22 @@ class Mesh {
   const Communicator& data() const { return data_; }
   /// Ranks that share the experts of a layer, in the order of shares.
   const Communicator& expert_group() const { return expert_group_; }
+  /// Ranks of a node in this expert group when it spans several equal nodes; else 0. Then across()
+  /// are those of the group with the same place in their nodes, inside() those of the node.
+  std::int64_t group_node_ranks() const { return group_node_ranks_; }
+  const Communicator& across() const { return *across_; }
+  const Communicator& inside() const { return *inside_; }
   /// Ranks with the same experts, in the order of c.
   const Communicator& replicas() const { return replicas_; }
 
  private:
   const Communicator& world_;
   MeshShape shape_;
+  NodeOrder order_;
   MeshPlace place_;
   Communicator data_, expert_group_, replicas_;
+  std::int64_t group_node_ranks_ = 0;
+  std::optional<Communicator> across_, inside_;
 };
-
-/// The number of this rank when ranks are counted node by node. Collective.
-std::int64_t node_order(const Communicator& world);
 
 }  // namespace moray

@@ -160,8 +160,8 @@ void Moe<Real>::dispatch_start(Pass<Real>& pass, const RowLayout& rows, Matrix<c
   if (share_.whole()) return;
   slot.traffic.announce();
   slot.traffic.dispatch_start(pass.exec, x2, slot.received);
-  std::int64_t grown =
-      slot.traffic.grown() + slot.route.build(*rows.batch, slot.traffic.received());
+  std::int64_t grown = slot.traffic.grown() + slot.route.build(*rows.batch, slot.traffic.received(),
+                                                               slot.traffic.sequences());
   const std::int64_t needed = slot.route.rows();
   for (const Rows<Real>& buffer : {slot.x, slot.gate_up, slot.act, slot.y, dact_, dx_, dweights_}) {
     if (buffer != nullptr) grown += buffer->require(needed);
@@ -185,7 +185,7 @@ Matrix<const Real> Moe<Real>::dispatched(Matrix<const Real> x2, const Slot& slot
 
 template <class Real>
 void Moe<Real>::dispatch_finish(Pass<Real>& pass, Matrix<const Real> x2, Slot& slot) const {
-  if (!share_.whole()) slot.traffic.dispatch_finish();
+  if (!share_.whole()) slot.traffic.dispatch_finish(pass.exec, slot.received);
   gather_rows<Real>(pass.exec, dispatched(x2, slot), slot.route.source(),
                     slot.x->first(slot.route.rows()));
 }
@@ -263,7 +263,7 @@ void Moe<Real>::combine_start(Pass<Real>& pass, Slot& slot) const {
 
 template <class Real>
 void Moe<Real>::combine_finish(Pass<Real>& pass, Slot& slot, Matrix<Real> routed) const {
-  if (!share_.whole()) return slot.traffic.combine_finish(pass.exec, routed);
+  if (!share_.whole()) return slot.traffic.combine_finish(pass.exec, routed, {});
   tree_combine<Real>(pass.exec, config_.experts, slot.y->first(slot.route.rows()),
                      slot.route.selected(), slot.route.row_of(), routed);
 }
@@ -282,7 +282,7 @@ void Moe<Real>::combine_backward_finish(Pass<Real>& pass, Matrix<const Real> dou
                                         Deferred& deferred) const {
   Matrix<const Real> rows = dout;
   if (!share_.whole()) {
-    slot.traffic.dispatch_finish();
+    slot.traffic.dispatch_finish(pass.exec, deferred.received);
     rows = deferred.received->first(slot.traffic.received().tokens);
   }
   gather_rows<Real>(pass.exec, rows, slot.route.source(), deferred.dy->first(slot.route.rows()));
@@ -322,8 +322,7 @@ void Moe<Real>::dispatch_backward_finish(Pass<Real>& pass, Slot& slot,
                                          Matrix<Real> routed_dx) const {
   const Matrix<Real> dweight = dweight_.row_range(0, routed_dx.rows);
   if (!share_.whole()) {
-    slot.traffic.combine_finish(pass.exec, routed_dx);
-    slot.traffic.collect_weights(pass.exec, dweight);
+    slot.traffic.combine_finish(pass.exec, routed_dx, dweight);
     return;
   }
   const Route<Real>& route = slot.route;

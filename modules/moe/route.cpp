@@ -122,11 +122,25 @@ void Route<Real>::build(const ExecSpace& exec, const RowLayout& rows,
 }
 
 template <class Real>
-std::int64_t Route<Real>::build(const BatchLayout& batch, const ReceivedTokens& received) {
+std::int64_t Route<Real>::build(const BatchLayout& batch, const ChosenTokens& received,
+                                std::span<const std::int32_t> sequences) {
   const auto& order = batch.expert_order();
   const auto& segments = batch.expert_segments();
   const std::size_t experts = static_cast<std::size_t>(experts_);
   segments_ = static_cast<std::int64_t>(segments.size());
+  // As which one each sequence of the group was received, and its first token there.
+  received_as_.resize(sequences.size());
+  begin_of_.clear();
+  received_sequence_.resize(static_cast<std::size_t>(received.tokens));
+  std::int64_t token = 0;
+  for (std::size_t r = 0; r < sequences.size(); ++r) {
+    const auto number = static_cast<std::size_t>(sequences[r]);
+    received_as_[number] = static_cast<std::int64_t>(r);
+    begin_of_.push_back(token);
+    for (std::int64_t i = 0; i < received.sequence_tokens[r]; ++i)
+      received_sequence_[static_cast<std::size_t>(token++)] = batch.group_global()[number];
+  }
+  MORAY_REQUIRE(token == received.tokens && order.size() == sequences.size());
   // First rows from the counts that came before the tokens.
   first_.assign(experts * segments.size() + 1, 0);
   std::int64_t rows = 0;
@@ -134,22 +148,14 @@ std::int64_t Route<Real>::build(const BatchLayout& batch, const ReceivedTokens& 
     for (std::size_t s = 0; s < segments.size(); ++s) {
       first_[e * segments.size() + s] = rows;
       for (std::int64_t i = 0; i < segments[s].sequences; ++i) {
-        const auto sequence =
+        const auto number =
             static_cast<std::size_t>(order[static_cast<std::size_t>(segments[s].first + i)]);
+        const auto sequence = static_cast<std::size_t>(received_as_[number]);
         rows += received.rows_of_expert[sequence * experts + e];
       }
     }
   }
   first_.back() = rows;
-  begin_of_.clear();  // first token of each sequence
-  std::int64_t token = 0;
-  received_sequence_.resize(static_cast<std::size_t>(received.tokens));
-  for (std::size_t s = 0; s < received.sequence_tokens.size(); ++s) {
-    begin_of_.push_back(token);
-    for (std::int64_t i = 0; i < received.sequence_tokens[s]; ++i)
-      received_sequence_[static_cast<std::size_t>(token++)] = batch.group_global()[s];
-  }
-  MORAY_REQUIRE(token == received.tokens);
 
   const std::int64_t choices = received.choices;
   host_source_.resize(static_cast<std::size_t>(rows));
@@ -158,7 +164,7 @@ std::int64_t Route<Real>::build(const BatchLayout& batch, const ReceivedTokens& 
   next_.clear();  // row of each expert
   for (std::size_t e = 0; e < experts; ++e) next_.push_back(first_[e * segments.size()]);
   for (const std::int32_t sequence : order) {
-    const auto s = static_cast<std::size_t>(sequence);
+    const auto s = static_cast<std::size_t>(received_as_[static_cast<std::size_t>(sequence)]);
     for (std::int64_t t = begin_of_[s]; t < begin_of_[s] + received.sequence_tokens[s]; ++t) {
       for (std::int64_t k = 0; k < choices; ++k) {
         const auto choice = static_cast<std::size_t>(t * choices + k);

@@ -6,19 +6,9 @@
 
 #include "core/arena.hpp"
 #include "model/batch_layout.hpp"
+#include "moe/hop.hpp"
 
 namespace moray {
-
-/// Tokens that came from all ranks of an expert group, on the host: their sequences follow each other
-/// by share, then in stored order. Choices beyond a token's last are -1.
-struct ReceivedTokens {
-  std::int64_t choices = 0;                   ///< at most, of a token: k
-  std::vector<std::int64_t> sequence_tokens;  ///< (members b) tokens of each sequence
-  std::vector<std::int32_t> experts;          ///< (n, k) local experts, increasing
-  std::vector<float> weights;                 ///< (n, k)
-  std::vector<std::int64_t> rows_of_expert;   ///< (members b, local experts) choices
-  std::int64_t tokens = 0;                    ///< n
-};
 
 /// Where the rows of one micro-batch go in one MoE layer: rows sorted by (expert, local expert lane,
 /// g, position), so that each (expert, lane) is one run of rows and its weight gradient one piece of
@@ -40,9 +30,11 @@ class Route {
   /// Builds the route from selected (T, K), in increasing expert index, and weight (T, K).
   void build(const ExecSpace& exec, const RowLayout& rows, Matrix<const std::int32_t> selected,
              Matrix<const Real> weight);
-  /// Builds the route of tokens that came from the ranks of the group. Returns the bytes that had to
+  /// Builds the route of tokens that came from the ranks of the group; `sequences` says which
+  /// sequence of the group each of theirs is. Returns the bytes that had to
   /// be allocated because more came than was planned for.
-  std::int64_t build(const BatchLayout& batch, const ReceivedTokens& received);
+  std::int64_t build(const BatchLayout& batch, const ChosenTokens& received,
+                     std::span<const std::int32_t> sequences);
 
   /// Rows [begin, end) of an expert, of one segment of its lanes.
   struct Range {
@@ -80,14 +72,14 @@ class Route {
   Rows<std::int32_t> received_experts_;  ///< (T, K) memory of selected, for received tokens
   Matrix<const std::int32_t> selected_;
   Matrix<std::int32_t> row_of_;
-  Vector<std::int32_t> order_;                   ///< (b) stored sequences in expert order
-  Vector<std::int64_t> boundaries_;              ///< (segments + 1) positions in order_
-  Vector<std::int64_t> offsets_;                 ///< (E, segments): counts, then first rows
-  std::vector<std::int64_t> first_{0};           ///< host copy of the first rows, and the end
-  std::vector<std::int64_t> staging_;            ///< host copy of boundaries
-  RowLayout own_;                                ///< of own tokens
-  std::vector<std::int64_t> begin_of_, next_;    ///< while a route is built
-  std::vector<std::int64_t> received_sequence_;  ///< g of each received token
+  Vector<std::int32_t> order_;          ///< (b) stored sequences in expert order
+  Vector<std::int64_t> boundaries_;     ///< (segments + 1) positions in order_
+  Vector<std::int64_t> offsets_;        ///< (E, segments): counts, then first rows
+  std::vector<std::int64_t> first_{0};  ///< host copy of the first rows, and the end
+  std::vector<std::int64_t> staging_;   ///< host copy of boundaries
+  RowLayout own_;                       ///< of own tokens
+  std::vector<std::int64_t> begin_of_, next_, received_as_;  ///< while a route is built
+  std::vector<std::int64_t> received_sequence_;              ///< g of each received token
   std::vector<std::int32_t> host_source_, host_row_of_;
   std::vector<Real> host_weights_;
 };

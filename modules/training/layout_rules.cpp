@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "comm/mesh.hpp"
 #include "data/data_config.hpp"
 
 namespace moray {
@@ -98,6 +99,25 @@ void declare_layout_rules(Section& root, const Deck& deck) {
                        if (fits && ranks % expert == 0) return std::string();
                        return fmt::format("data ranks = {}", ranks);
                      });
+  root.detailed_rule({"parallel.nodes", "run.ranks", "parallel.data", "parallel.pipeline"},
+                     "parallel.nodes divides the data ranks", [&] {
+                       const std::int64_t ranks = data_ranks(deck);
+                       if (deck.parallel.nodes == 0 || ranks % deck.parallel.nodes == 0)
+                         return std::string();
+                       return fmt::format("data ranks = {}", ranks);
+                     });
+  root.detailed_rule(
+      {"parallel.traffic", "parallel.nodes", "parallel.expert"},
+      "parallel.traffic two_hop needs an expert group that spans nodes of a power of "
+      "two of ranks",
+      [&] {
+        const ParallelConfig& p = deck.parallel;
+        if (p.traffic != "two_hop" || p.nodes == 0) return std::string();
+        const std::int64_t ranks = data_ranks(deck) / p.nodes;
+        const MeshShape shape{.data = data_ranks(deck), .expert = p.expert};
+        if (group_node_ranks(shape, ranks) > 0) return std::string();
+        return fmt::format("ranks of a node = {}", ranks);
+      });
   root.rule({"batch.length", "attention.max_length"},
             "batch.length is at most attention.max_length",
             [&] { return deck.batch.length <= deck.model.attention.max_length; });

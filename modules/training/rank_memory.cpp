@@ -18,7 +18,10 @@ std::int64_t micro_batch(const Deck& deck, std::int64_t ranks) {
 }  // namespace
 
 MeshShape mesh_shape(const Deck& deck, std::int64_t ranks) {
-  return {.data = ranks, .expert = deck.parallel.expert, .exact = deck.run.determinism == "exact"};
+  return {.data = ranks,
+          .expert = deck.parallel.expert,
+          .nodes = deck.parallel.nodes,
+          .exact = deck.run.determinism == "exact"};
 }
 
 RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace& place) {
@@ -39,7 +42,11 @@ RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace
                 .recompute = deck.run.recompute,
                 .lanes = layout.deal.local_lanes(),
                 .expert_lanes = layout.deal.local_expert_lanes()};
-  layout.share = {shape.expert, place.share, nullptr, deck.parallel.headroom};
+  layout.share.shares = shape.expert;
+  layout.share.share = place.share;
+  layout.share.headroom = deck.parallel.headroom;
+  if (shape.nodes > 0) layout.share.node_ranks = group_node_ranks(shape, shape.data / shape.nodes);
+  layout.share.two_hops = deck.parallel.traffic != "flat" && layout.share.node_ranks > 0;
   return layout;
 }
 

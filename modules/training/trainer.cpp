@@ -15,9 +15,15 @@ ScheduleSteps schedule_steps(const Deck& deck, const Timeline& timeline) {
           timeline.steps(rate.decay_end), timeline.steps(rate.tail_start), timeline.total()};
 }
 
-/// The layout with the ranks that share the experts.
-RankLayout spread(RankLayout layout, const Mesh& mesh) {
+/// The layout with the ranks that share the experts, and the nodes that they are on.
+RankLayout spread(RankLayout layout, const Mesh& mesh, const std::string& traffic) {
   layout.share.group = &mesh.expert_group();
+  layout.share.node_ranks = mesh.group_node_ranks();
+  layout.share.two_hops = traffic != "flat" && layout.share.node_ranks > 0;
+  if (layout.share.two_hops) {
+    layout.share.across = &mesh.across();
+    layout.share.inside = &mesh.inside();
+  }
   return layout;
 }
 
@@ -52,7 +58,8 @@ Trainer::Trainer(const Deck& deck, const Communicator& ranks)
       mesh_(ranks, mesh_shape(deck, ranks.size())),
       timeline_(deck.batch, deck.length),
       schedule_(schedule_steps(deck, timeline_)),
-      layout_(spread(rank_layout(deck, mesh_.shape(), mesh_.place()), mesh_)),
+      layout_(
+          spread(rank_layout(deck, mesh_.shape(), mesh_.place()), mesh_, deck.parallel.traffic)),
       deal_(layout_.deal),
       micro_(layout_.use.sequences),
       model_(deck.model, layout_.share),

@@ -70,6 +70,20 @@ void declare(Section& section, ParallelConfig& config) {
       .at_least(1)
       .power_of_two();
   section
+      .key("nodes", config.nodes,
+           "Nodes that the data ranks are on, in equal parts; 0: as the machines are. More than "
+           "there "
+           "are is a rehearsal of traffic between nodes.")
+      .at_least(0);
+  section
+      .key("traffic", config.traffic,
+           "How tokens go to the ranks of their experts: `flat`, to each such rank; `two_hop`, "
+           "once to "
+           "each such node and on inside it; `auto`: two_hop where an expert group spans nodes. No "
+           "bit "
+           "depends on it.")
+      .one_of({"auto", "flat", "two_hop"});
+  section
       .key("headroom", config.headroom,
            "Rows that a rank's experts may receive in a micro-batch before buffers grow, as a "
            "multiple "

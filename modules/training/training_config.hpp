@@ -42,6 +42,8 @@ struct ParallelConfig {
   std::int64_t data = 0;  ///< 0: all ranks
   std::int64_t pipeline = 1;
   std::int64_t expert = 1;
+  std::int64_t nodes = 0;         ///< that ranks are on; 0: as the machines are
+  std::string traffic = "auto";   ///< of tokens: auto | flat | two_hop
   double headroom = 1.5;          ///< of rows that experts of a rank may receive, times their mean
   std::int64_t lanes = 1;         ///< L: gradient lanes of dense tensors
   std::int64_t expert_lanes = 1;  ///< X: of each expert

@@ -1,0 +1,217 @@
+#include "moe/hop.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "kernels/permute/permute.hpp"
+
+namespace moray {
+namespace {
+
+const std::string kWeightsLabel = "moray::moe::returned_weights";
+
+/// Copies host indices to rows of the backend; returns the bytes that it had to allocate.
+std::int64_t upload(const std::vector<std::int32_t>& host, const Rows<std::int32_t>& rows) {
+  const auto size = static_cast<std::int64_t>(host.size());
+  const std::int64_t grown = rows->require((size + rows->cols() - 1) / rows->cols());
+  copy_to_device(host.data(), host.size(), rows->first(0).data);
+  return grown;
+}
+
+template <class Real>
+void collect_returned(const ExecSpace& exec, Matrix<const Real> returned,
+                      Matrix<const std::int32_t> choice, Matrix<Real> dweight) {
+  parallel_for(
+      kWeightsLabel, exec, dweight.rows, KOKKOS_LAMBDA(std::int64_t token) {
+        for (std::int64_t k = 0; k < dweight.cols; ++k) {
+          const std::int32_t place = choice(token, k);
+          dweight(token, k) = place < 0 ? Real(0) : returned.data[place];
+        }
+      });
+}
+
+}  // namespace
+
+template <class Real>
+void MatrixExchange<Real>::start(const Communicator& ranks, Matrix<const Real> out,
+                                 std::span<const std::int64_t> out_rows, Matrix<Real> in,
+                                 std::span<const std::int64_t> in_rows) {
+  const Real* from = out.data;
+  Real* to = in.data;
+  in_ = in;
+  if constexpr (!kHostBackend) {
+    host_out_.resize(static_cast<std::size_t>(out.rows * out.cols));
+    host_in_.resize(static_cast<std::size_t>(in.rows * in.cols));
+    copy_to_host(out.data, host_out_.size(), host_out_.data());
+    from = host_out_.data();
+    to = host_in_.data();
+  }
+  exchange_.start(ranks, from, out_rows, to, in_rows,
+                  out.cols * static_cast<std::int64_t>(sizeof(Real)));
+}
+
+template <class Real>
+void MatrixExchange<Real>::finish() {
+  exchange_.finish();
+  if constexpr (!kHostBackend) copy_to_device(host_in_.data(), host_in_.size(), in_.data);
+}
+
+template <class Real>
+Hop<Real>::Hop(Arena& arena, const HopPlan& plan)
+    : plan_(plan),
+      local_choices_(std::min(plan.choices, plan.experts / plan.shares)),
+      fan_out_(std::min(plan.choices, plan.shares)) {
+  const double wanted = std::ceil(plan.headroom * static_cast<double>(plan.mean_in));
+  planned_in_ = std::min(static_cast<std::int64_t>(wanted), plan.most_in);
+  const std::int64_t copies = plan.tokens * fan_out_;
+  const auto indices = [&](std::int64_t rows, std::int64_t cols) {
+    return arena.rows<std::int32_t>(Memory::activations, rows, cols);
+  };
+  copy_token_ = indices(copies, 1);
+  ranks_of_ = indices(plan.tokens, fan_out_);
+  copies_of_ = indices(plan.tokens, fan_out_);
+  choice_ = indices(plan.tokens, plan.choices);
+  const auto shared = [&](const char* what, std::int64_t cols) {
+    return arena.shared_rows<Real>(fmt::format("{}.{}", plan.name, what), copies, cols);
+  };
+  rows_out_ = shared("rows_out", plan.width);
+  returned_ = shared("returned", plan.width);
+  dweights_in_ = shared("dweights_in", local_choices_);
+  if (arena.counting()) return;
+  const auto counts =
+      static_cast<std::size_t>(plan.shares * plan.sequences * (1 + plan.experts / plan.shares));
+  counts_out_.resize(counts);
+  counts_in_.resize(counts);
+}
+
+/// One copy of a token for each rank with an expert of it, in the order of ranks and tokens.
+template <class Real>
+void Hop<Real>::plan(const ChosenTokens& from) {
+  MORAY_REQUIRE(from.choices == plan_.choices &&
+                static_cast<std::int64_t>(from.sequence_tokens.size()) == plan_.sequences);
+  tokens_ = from.tokens;
+  const std::int64_t local = plan_.experts / plan_.shares;
+  const std::int64_t choices = plan_.choices;
+  std::fill(counts_out_.begin(), counts_out_.end(), 0);
+  host_copy_token_.clear();
+  choices_out_.clear();
+  host_ranks_.assign(static_cast<std::size_t>(tokens_ * fan_out_), -1);
+  host_copies_.assign(host_ranks_.size(), -1);
+  host_choice_.assign(static_cast<std::size_t>(tokens_ * choices), -1);
+  sent_to_.assign(static_cast<std::size_t>(plan_.shares), 0);
+  found_.assign(static_cast<std::size_t>(tokens_), 0);  // ranks of each token, so far
+  std::int32_t* counts = counts_out_.data();
+  for (std::int64_t rank = 0; rank < plan_.shares; ++rank) {
+    std::int64_t t = 0;
+    for (const std::int64_t of_sequence : from.sequence_tokens) {
+      for (const std::int64_t end = t + of_sequence; t < end; ++t) {
+        const auto copy = static_cast<std::int32_t>(host_copy_token_.size());
+        std::int64_t found = 0;
+        for (std::int64_t k = 0; k < choices; ++k) {
+          const auto choice = static_cast<std::size_t>(t * choices + k);
+          const std::int32_t expert = from.experts[choice];
+          if (expert < 0) break;
+          if (expert / local != rank) continue;
+          if (found == 0)
+            choices_out_.resize(choices_out_.size() + static_cast<std::size_t>(2 * local_choices_),
+                                -1);
+          std::int32_t* out = choices_out_.data() + copy * 2 * local_choices_;
+          out[found] = static_cast<std::int32_t>(expert - rank * local);
+          out[local_choices_ + found] = std::bit_cast<std::int32_t>(from.weights[choice]);
+          host_choice_[choice] = static_cast<std::int32_t>(copy * local_choices_ + found);
+          ++found;
+          ++counts[1 + expert - rank * local];
+        }
+        if (found == 0) continue;
+        ++counts[0];
+        ++sent_to_[static_cast<std::size_t>(rank)];
+        const auto place =
+            static_cast<std::size_t>(t * fan_out_ + found_[static_cast<std::size_t>(t)]++);
+        host_ranks_[place] = static_cast<std::int32_t>(rank);
+        host_copies_[place] = copy;
+        host_copy_token_.push_back(static_cast<std::int32_t>(t));
+      }
+      counts += 1 + local;
+    }
+  }
+  copies_ = static_cast<std::int64_t>(host_copy_token_.size());
+  grown_ = upload(host_copy_token_, copy_token_) + upload(host_ranks_, ranks_of_) +
+           upload(host_copies_, copies_of_) + upload(host_choice_, choice_) +
+           rows_out_->require(copies_) + returned_->require(copies_) +
+           dweights_in_->require(copies_);
+}
+
+template <class Real>
+void Hop<Real>::announce(const Communicator& ranks) {
+  MORAY_REQUIRE(ranks.size() == plan_.shares && ranks.rank() == plan_.share);
+  ranks_ = &ranks;
+  const std::int64_t local = plan_.experts / plan_.shares;
+  ranks.all_to_all(counts_out_, counts_in_, plan_.sequences * (1 + local));
+  received_.choices = local_choices_;
+  received_.tokens = 0;
+  received_.sequence_tokens.clear();
+  received_.rows_of_expert.clear();
+  received_from_.assign(static_cast<std::size_t>(plan_.shares), 0);
+  const std::int32_t* count = counts_in_.data();
+  for (std::int64_t& from : received_from_) {
+    for (std::int64_t s = 0; s < plan_.sequences; ++s) {
+      received_.sequence_tokens.push_back(*count);
+      from += *count++;
+      received_.rows_of_expert.insert(received_.rows_of_expert.end(), count, count + local);
+      count += local;
+    }
+    received_.tokens += from;
+  }
+  const auto k = static_cast<std::size_t>(local_choices_);
+  const std::size_t choices = static_cast<std::size_t>(received_.tokens) * k;
+  choices_in_.resize(2 * choices);
+  choices_exchange_.start(ranks, choices_out_.data(), sent_to_, choices_in_.data(), received_from_,
+                          2 * local_choices_ * static_cast<std::int64_t>(sizeof(std::int32_t)));
+  choices_exchange_.finish();
+  received_.experts.resize(choices);
+  received_.weights.resize(choices);
+  for (std::size_t choice = 0; choice < choices; ++choice) {
+    const std::size_t at = choice / k * 2 * k + choice % k;
+    received_.experts[choice] = choices_in_[at];
+    received_.weights[choice] = std::bit_cast<float>(choices_in_[at + k]);
+  }
+}
+
+template <class Real>
+void Hop<Real>::dispatch_start(const ExecSpace& exec, Matrix<const Real> tokens,
+                               const Rows<Real>& into) {
+  grown_ += into->require(received_.tokens);
+  const Matrix<Real> out = rows_out_->first(copies_);
+  gather_rows<Real>(exec, tokens, {copy_token_->first(0).data, copies_}, out);
+  fence(exec, "moray::moe::hop: rows packed");
+  rows_exchange_.start(*ranks_, out, sent_to_, into->first(received_.tokens), received_from_);
+}
+
+template <class Real>
+void Hop<Real>::combine_start(const ExecSpace& exec, Matrix<const Real> sums,
+                              Matrix<const Real> dweights) {
+  fence(exec, "moray::moe::hop: sums of what is here");
+  rows_exchange_.start(*ranks_, sums, received_from_, returned_->first(copies_), sent_to_);
+  with_weights_ = dweights.data != nullptr;
+  if (!with_weights_) return;
+  weights_exchange_.start(*ranks_, dweights, received_from_, dweights_in_->first(copies_),
+                          sent_to_);
+}
+
+template <class Real>
+void Hop<Real>::combine_finish(const ExecSpace& exec, Matrix<Real> out, Matrix<Real> dweights) {
+  rows_exchange_.finish();
+  tree_combine<Real>(exec, plan_.shares, returned_->first(copies_), ranks_of_->first(tokens_),
+                     copies_of_->first(tokens_), out);
+  if (!with_weights_) return;
+  weights_exchange_.finish();
+  collect_returned<Real>(exec, dweights_in_->first(copies_), choice_->first(tokens_), dweights);
+}
+
+template class MatrixExchange<float>;
+template class MatrixExchange<double>;
+template class Hop<float>;
+template class Hop<double>;
+
+}  // namespace moray
