@@ -130,7 +130,8 @@ std::string name_of_run(const std::string& run) {
 }  // namespace
 
 Json report_of_run(const std::string& run, const ReportLimits& limits) {
-  if (!RunFolder::holds_run(run)) fail(ExitCode::io, "{}: holds no run; name the folder that `moray train --out` made", run);
+  if (!RunFolder::holds_run(run))
+    fail(ExitCode::io, "{}: holds no run; name the folder that `moray train --out` made", run);
   Json report = {{"name", name_of_run(run)}, {"path", run}, {"notes", Json::array()}};
   std::int64_t trunk = 0;
   attempt(report, [&] { report["status"] = RunFolder::status_of(run); });
