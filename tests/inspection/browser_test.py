@@ -50,7 +50,7 @@ def browse(browser, page, wanted, *, dark=False, width=1280):
         done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={folder}/profile",
                                f"--blink-settings=preferredColorScheme={0 if dark else 1}", f"--window-size={width},900",
                                "--virtual-time-budget=5000", "--enable-logging=stderr", "--dump-dom", f"file://{copy}"],
-                              capture_output=True, text=True, timeout=100)
+                              capture_output=True, text=True, timeout=300)
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     check(not console, f"{page}: the console says {console}")
     found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.S)

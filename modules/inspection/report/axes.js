@@ -49,7 +49,7 @@ function tick_text(value, step, most = Math.abs(value)) {
   const size = Math.abs(value);
   const prefix = most < 1e4 ? null : kPrefixes.find(([unit]) => most >= unit);
   if (prefix) return Number((value / prefix[0]).toPrecision(5)) + kThin + prefix[1];
-  if (size < 1e-3) return Number(value.toPrecision(3)).toExponential().replace('e-', 'e−');
+  if (size < 1e-3 && (most < 1e-3 || !step)) return Number(value.toPrecision(3)).toExponential().replace('e-', 'e−');
   const decimals = step ? Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) : 0;
   return step ? value.toFixed(Math.min(decimals, 6)) : String(Number(value.toPrecision(3)));
 }

@@ -62,7 +62,7 @@ function draw_line(plot, line, faint) {
 function value_text(line, i, digits = 5) {
   const value = line.mean[i];
   const text = (v) => v === null ? kNothing : line.decimals !== undefined ? v.toFixed(line.decimals) :
-    Math.abs(v) >= 1e4 ? prefixed(v, 4) : significant(v, digits);
+    Math.abs(v) >= 1e4 ? prefixed(v, digits) : significant(v, digits);
   const spread = line.low && line.low[i] !== line.high[i];
   return spread ? `${text(value)} (${text(line.low[i])} to ${text(line.high[i])})` : text(value);
 }
