@@ -99,7 +99,10 @@ std::vector<Command> command_table(Options& o) {
        help,
        {{"topic", "TOPIC", "A subcommand, or deck", &o.topic},
         {"section", "SECTION", "A section of a deck, e.g. moe or attention.yarn", &o.section}}},
-      {"info", "Print build, libraries and kernel variants", info, {json}},
+      {"info",
+       "Print build, libraries and kernel variants",
+       info,
+       {{"--runtime", "", "Start MPI, Kokkos and HDF5, and say what started", &o.runtime}, json}},
   };
 }
 

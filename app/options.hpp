@@ -49,6 +49,7 @@ struct Options {
   std::int64_t micro_batches = 0;  ///< plan: of a data rank; 0: the deck's
   std::string timeline;            ///< plan: SVG file
   std::string trace;               ///< plan: Perfetto trace file
+  bool runtime = false;            ///< info: start MPI, Kokkos and HDF5 too
   bool json = false;
   bool csv = false;      ///< bench
   double seconds = 0.2;  ///< bench: for each contestant of each row

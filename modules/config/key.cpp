@@ -129,7 +129,7 @@ void Key::set_default_text(const std::string& value) {
 
 void Key::set_launched(std::int64_t value) {
   *std::get<std::int64_t*>(target_) = value;
-  place_ = Place::on_command_line();
+  place_ = Place::at_launch();
   bad_ = false;
 }
 

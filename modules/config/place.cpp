@@ -17,6 +17,8 @@ std::string to_string(const Place& place, const std::string& file) {
   switch (place.origin) {
     case Place::Origin::command_line:
       return "command line";
+    case Place::Origin::launcher:
+      return "ranks launched";
     case Place::Origin::file:
       return fmt::format("{}:{}:{}", file, place.line, place.column);
     case Place::Origin::by_default:

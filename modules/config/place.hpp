@@ -8,13 +8,14 @@ namespace moray {
 
 /// Where a value of a deck comes from.
 struct Place {
-  // In increasing order of precedence.
-  enum class Origin { by_default, file, command_line };
+  // A message about several values names the place of the last of these.
+  enum class Origin { by_default, launcher, file, command_line };
   Origin origin = Origin::by_default;
   int line = 0;  ///< from 1; only in a file
   int column = 0;
 
   static Place in_file(int line, int column) { return {Origin::file, line, column}; }
+  static Place at_launch() { return {Origin::launcher, 0, 0}; }
   static Place on_command_line() { return {Origin::command_line, 0, 0}; }
 };
 
@@ -24,7 +25,7 @@ struct Problem {
   std::string message;
 };
 
-/// "input/tiny.yaml:14:3", "command line" or, for what is missing as a whole, the first place of
+/// "input/tiny.yaml:14:3", "command line", "ranks launched" or, for what is missing as a whole, the first place of
 /// the file.
 std::string to_string(const Place& place, const std::string& file);
 

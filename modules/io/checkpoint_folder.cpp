@@ -76,6 +76,17 @@ std::optional<Checkpoint> try_open(Collective& ranks, const std::string& path,
   return checkpoint;
 }
 
+/// A run whose checkpoints are all damaged must not begin again as if it had none.
+void require_none_damaged(const std::string& folder) {
+  for (const std::string& name : list_folder(folder)) {
+    if (name.starts_with("step_") && name.find(".bad") != std::string::npos)
+      fail(ExitCode::io,
+           "{}/{}: is damaged and there is no other checkpoint; to begin again choose another "
+           "folder, or move it away",
+           folder, name);
+  }
+}
+
 bool is_whole(const std::string& path) {
   try {
     Checkpoint{path};
@@ -103,6 +114,7 @@ std::optional<Checkpoint> open_newest(Collective& ranks, const std::string& fold
       if (ranks.rank() != 0) return;
       const auto steps = list_checkpoints(folder);
       if (!steps.empty()) path = path_of(folder, steps.back());
+      if (steps.empty()) require_none_damaged(folder);
     });
     ranks.broadcast(path);
     if (path.empty()) return std::nullopt;
@@ -127,6 +139,8 @@ Checkpoint open_verified(Collective& ranks, const std::string& path) {
 
 std::string resolve_checkpoint(const std::string& path) {
   if (path_exists(fmt::format("{}/{}", path, kManifestFile))) return path;
+  if (path_exists(path) && !is_folder(path))
+    fail(ExitCode::io, "{}: is a file; give the folder of a run or of a checkpoint", path);
   for (const std::string& folder : {path, fmt::format("{}/checkpoints", path)}) {
     const auto steps = list_checkpoints(folder);
     if (!steps.empty()) return path_of(folder, steps.back());

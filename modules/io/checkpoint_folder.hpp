@@ -15,8 +15,9 @@ std::vector<std::int64_t> list_checkpoints(const std::string& folder);
 
 /// Called by all ranks: the newest checkpoint all of whose bytes are those written; empty if there
 /// is none. Blocks are verified by all ranks together, each its share. A damaged one is renamed to
-/// `step_N.bad` with a warning, and the one before is tried. One of a future version, or one that
-/// this user may not read, is an Error(io).
+/// `step_N.bad` with a warning, and the one before is tried; if there is none before, or only others
+/// that were set aside, that is an Error(io). So is one of a future version, or one that this user may
+/// not read.
 std::optional<Checkpoint> open_newest(Collective& ranks, const std::string& folder);
 
 /// Called by all ranks: the checkpoint at `path`, all of it verified. Sets nothing aside.

@@ -70,8 +70,8 @@ void CheckpointWriter::lay_out_on_root() {
   const std::int64_t needed = expected_bytes(content_);
   const std::int64_t available = free_bytes(folder_);
   if (available < needed)
-    throw NoSpace(fmt::format("{}: a checkpoint needs {} bytes and {} are free; free some space",
-                              folder_, needed, available));
+    throw NoSpace(fmt::format("{}: a checkpoint needs {} MB and {} MB are free; free some space",
+                              folder_, needed / 1000000 + 1, available / 1000000));
   crash_point("begin");
   remove_tree(temporary_);  // of an earlier attempt of this very process
   make_folder(temporary_);

@@ -54,6 +54,8 @@ std::string read_text(const std::string& path, std::int64_t limit);
 void replace_text(const std::string& path, std::string_view text);
 
 bool path_exists(const std::string& path);
+/// A folder or a link to one.
+bool is_folder(const std::string& path);
 void rename_path(const std::string& from, const std::string& to);
 /// Makes one folder; its parents must be there. An existing one is an error.
 void make_folder(const std::string& path);

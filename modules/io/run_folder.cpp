@@ -57,6 +57,8 @@ RunFolder RunFolder::create(const std::string& path, const std::string& name) {
   if (!path.empty() && holds_run(path))
     fail(ExitCode::io,
          "{}: holds a run already; go on with it by --resume auto, or choose another --out", path);
+  if (path_exists(path) && !is_folder(path))
+    fail(ExitCode::io, "{}: is a file, not a folder; choose another --out", path);
   std::string made = path;
   if (path.empty()) {
     made = make_default_folder(name);

@@ -13,7 +13,7 @@ namespace {
 
 // Reads a resolved deck back into declarations. Its text was written by the program, so a problem
 // means that another version wrote it.
-void read_resolved(Section& root, const std::string& text, const char* whose) {
+void read_resolved(Section& root, const std::string& text, const std::string& whose) {
   Problems problems;
   const Node tree = parse_yaml(text, problems);
   read_sections(root, tree, ".", problems);
@@ -55,16 +55,17 @@ Deck read_deck(const std::string& path, const std::vector<std::string>& override
   return reading.deck;
 }
 
-void require_resumable(const std::string& resolved_then, const std::string& resolved_now) {
+void require_resumable(const std::string& resolved_then, const std::string& resolved_now,
+                       const std::string& checkpoint, const std::string& deck) {
   Deck deck_then;
   Deck deck_now;
   Section then = declare_deck(deck_then);
   Section now = declare_deck(deck_now);
-  read_resolved(then, resolved_then, "deck of the checkpoint");
-  read_resolved(now, resolved_now, "deck");
+  read_resolved(then, resolved_then, "deck in " + checkpoint);
+  read_resolved(now, resolved_now, deck);
   const std::vector<FixedChange> changes = fixed_changes(then, now);
   if (changes.empty()) return;
-  std::string text = "this checkpoint cannot be resumed with this deck:\n";
+  std::string text = fmt::format("{}: cannot be resumed with {}:\n", checkpoint, deck);
   for (const FixedChange& change : changes)
     text +=
         fmt::format("  {}: {} in the checkpoint, {} now\n", change.key, change.then, change.now);

@@ -35,7 +35,8 @@ Deck read_deck(const std::string& path, const std::vector<std::string>& override
 
 /// The keys that are fixed on resume and differ between the resolved deck of a checkpoint and the
 /// deck of now. Throws Error(usage) naming each with both values and the way out; does nothing when
-/// there is none.
-void require_resumable(const std::string& resolved_then, const std::string& resolved_now);
+/// there is none. `checkpoint` and `deck` are the paths that the message names.
+void require_resumable(const std::string& resolved_then, const std::string& resolved_now,
+                       const std::string& checkpoint, const std::string& deck);
 
 }  // namespace moray

@@ -117,11 +117,14 @@ std::optional<Checkpoint> TrainingSession::find_checkpoint(bool goes_on) {
   } else if (!deck_.init.from.empty()) {
     checkpoint = open_verified(collective_, resolve_checkpoint(deck_.init.from));
   }
+  if (checkpoint) require_state(*checkpoint, model_state(trainer_.model()));
+  if (resumes_) require_state(*checkpoint, optimizer_state(trainer_.model(), trainer_.optimizer()));
   return checkpoint;
 }
 
 void TrainingSession::require_same_run(const Checkpoint& checkpoint) const {
-  require_resumable(checkpoint.text("resolved_deck"), request_.reading.resolved);
+  require_resumable(checkpoint.text("resolved_deck"), request_.reading.resolved, checkpoint.path(),
+                    request_.deck_path);
   if (digests_only(checkpoint.text("data_digests")) != digests_only(data_digests_)) {
     fail(ExitCode::usage,
          "{}: the data files are not those that the run was trained on until step {}; to train on "

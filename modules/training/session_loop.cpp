@@ -142,8 +142,8 @@ void TrainingSession::save_if_room() {
     for (const StateTensor& tensor : owned_state(trainer_.model(), trainer_.optimizer(), root()))
       content.datasets.push_back(tensor.spec);
     Log::global().warn(
-        "NO CHECKPOINT at step {}: {}. A checkpoint needs {} bytes, {} are free; training goes on, "
-        "the next save tries again, {}",
+        "NO CHECKPOINT at step {}: {} (needed: {} bytes, free: {}); training goes on, the next "
+        "save tries again, {}",
         step_, error.what(), expected_bytes(content), free_bytes(folder_path_),
         saved_ < 0 ? "there is no checkpoint yet"
                    : fmt::format("the newest checkpoint is that of step {}", saved_));

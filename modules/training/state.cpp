@@ -177,10 +177,15 @@ std::string save_state(Collective& ranks, const std::string& folder, const std::
   return writer.commit();
 }
 
+void require_state(const Checkpoint& checkpoint, const std::vector<StateTensor>& tensors) {
+  for (const StateTensor& tensor : tensors)
+    checkpoint.expect(tensor.spec.name, tensor.spec.dtype, tensor.spec.shape);
+}
+
 void load_state(const Checkpoint& checkpoint, const std::vector<StateTensor>& tensors) {
+  require_state(checkpoint, tensors);
   std::vector<char> staging;
   for (const StateTensor& tensor : tensors) {
-    checkpoint.expect(tensor.spec.name, tensor.spec.dtype, tensor.spec.shape);
     for (const StatePiece& piece : tensor.pieces) {
       if (kHostBackend || tensor.on_host) {
         checkpoint.read(tensor.spec.name, piece.offset, piece.count, piece.data);

@@ -43,6 +43,9 @@ std::vector<StateTensor> owned_state(Model<float>& model, const Optimizer& optim
 std::string save_state(Collective& ranks, const std::string& folder, const std::string& run,
                        const std::vector<StateTensor>& tensors, CheckpointContent content);
 
+/// Throws Error(io) when a dataset is missing or has another shape or dtype; reads no value.
+void require_state(const Checkpoint& checkpoint, const std::vector<StateTensor>& tensors);
+
 /// Reads this rank's pieces. Throws when a dataset is missing, has another shape or dtype, or is
 /// damaged.
 void load_state(const Checkpoint& checkpoint, const std::vector<StateTensor>& tensors);

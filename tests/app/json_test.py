@@ -65,6 +65,7 @@ def check_decks():
     big = validated("plan", DEEPSEEK, "--schedule", "dualpipe", "--hardware", machine)
     assert big["schedules"]["step_seconds"]["step"] > 1
     assert validated("info")["variants"]["gemm"]
+    assert validated("info", "--runtime")["runtime"]["ranks"] == 1
 
 
 def check_schedules():

@@ -33,7 +33,7 @@ TEST_CASE("a resolved deck says where each value comes from", "[resolved]") {
   const auto has = [&](const char* line) { return fits.resolved.find(line) != std::string::npos; };
   CHECK(has("  width: 32                               # deck.yaml:4:10\n"));
   CHECK(has("  lanes: 4                                # command line\n"));
-  CHECK(has("  ranks: 2                                # command line\n"));
+  CHECK(has("  ranks: 2                                # ranks launched\n"));
   CHECK(has("  name: \"deck\"                            # default\n"));
   CHECK(has("    factor: 1                             # default\n"));
 }
@@ -46,11 +46,14 @@ TEST_CASE("resuming with another fixed key names both values and the way out", "
   };
   const std::string then = resolved({});
   CHECK_NOTHROW(require_resumable(
-      then, resolved({"run.length=40", "output.log_every=7", "batch.micro=2",
-                      "learning_rate.peak=1e-3", "checkpoint.every=5", "run.name=other"})));
+      then,
+      resolved({"run.length=40", "output.log_every=7", "batch.micro=2", "learning_rate.peak=1e-3",
+                "checkpoint.every=5", "run.name=other"}),
+      "step_7", "a.yaml"));
   CHECK_THROWS_WITH(
-      require_resumable(then, resolved({"run.seed=7", "parallel.lanes=2", "model.init_std=0.02"})),
-      "this checkpoint cannot be resumed with this deck:\n"
+      require_resumable(then, resolved({"run.seed=7", "parallel.lanes=2", "model.init_std=0.02"}),
+                        "step_7", "a.yaml"),
+      "step_7: cannot be resumed with a.yaml:\n"
       "  run.seed: 1234 in the checkpoint, 7 now\n"
       "  model.init_std: 0.006 in the checkpoint, 0.02 now\n"
       "  parallel.lanes: 1 in the checkpoint, 2 now\n"
@@ -59,7 +62,7 @@ TEST_CASE("resuming with another fixed key names both values and the way out", "
       "{from: CHECKPOINT}`.");
   for (const char* fixed : {"batch.sequences=4", "batch.length=16", "attention.heads=4",
                             "run.determinism=run", "data.fim_rate=0.5", "optimizer.moments=bf16"})
-    CHECK_THROWS_AS(require_resumable(then, resolved({fixed})), Error);
+    CHECK_THROWS_AS(require_resumable(then, resolved({fixed}), "step_7", "a.yaml"), Error);
 }
 
 TEST_CASE("every deck of the project resolves and reads back", "[resolved]") {

@@ -122,8 +122,8 @@ limited limit1 1
 # Steps of many seconds: the second Ctrl-C comes within the same one.
 slow=(batch.sequences=8192 batch.micro=2)
 (on 1 --out "$work/twice" run.length=2)
-(on 1 --out "$work/slow" --resume "$work/twice" run.length=10) # a start that only shows that it could
-before=$(cd "$work/twice" && find checkpoints -type f -exec sha256sum {} + | sort)
+digests() { (cd "$work/twice" && find checkpoints -type f -exec sha256sum {} + | sort); }
+before=$(digests)
 on 1 --out "$work/twice2" init.from="$work/twice" run.length=10 "${slow[@]}" &
 child=$!
 within 60 test -e "$work/twice2/STATUS"
@@ -136,7 +136,7 @@ kill -INT $child
 finish
 check "a second Ctrl-C ends at once" [ $((SECONDS - begun)) -le 5 ]
 check "  with 130" is $code 130
-check "  and touches no checkpoint" is "$(cd "$work/twice" && find checkpoints -type f -exec sha256sum {} + | sort)" "$before"
+check "  and touches no checkpoint" is "$(digests)" "$before"
 
 if [ ${#mpirun[@]} -gt 0 ]; then
   stopped_by usr1_mpirun 2 USR1 "the program"
