@@ -16,6 +16,10 @@ int info(const Options& options);
 int inspect(const Options& options);
 int plan(const Options& options);
 int train(const Options& options);
+int verify(const Options& options);
+
+/// Ranks that the largest layout of a `verify` needs. Throws Error(usage).
+std::int64_t verify_ranks(const Options& options);
 
 /// Prints "ranks=4 threads=1", what the deck of a command line asks for: `moray launch-info COMMAND
 /// ...` is how the launcher learns it before it starts them. Throws Error(usage) for a command that

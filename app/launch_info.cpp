@@ -10,7 +10,8 @@ int launch_info(const Command& command, const Options& options) {
   if (!command.on_ranks || options.deck.empty())
     fail(ExitCode::usage, "moray {} runs on one rank", command.name);
   const Deck deck = read_deck(options.deck, options.overrides);
-  fmt::print("ranks={} threads={}\n", deck.run.ranks, deck.run.threads);
+  const std::int64_t ranks = options.layouts.empty() ? deck.run.ranks : verify_ranks(options);
+  fmt::print("ranks={} threads={}\n", ranks, deck.run.threads);
   return static_cast<int>(ExitCode::done);
 }
 

@@ -50,6 +50,8 @@ struct Options {
   std::string timeline;            ///< plan: SVG file
   std::string trace;               ///< plan: Perfetto trace file
   bool runtime = false;            ///< info: start MPI, Kokkos and HDF5 too
+  std::string layouts;             ///< verify: the reference, then others
+  std::int64_t steps = 3;          ///< verify
   bool json = false;
   bool csv = false;      ///< bench
   double seconds = 0.2;  ///< bench: for each contestant of each row

@@ -58,18 +58,34 @@ void print_memory(const Deck& deck, const Plan& plan) {
              bytes_text(plan.product_bytes));
   fmt::print("  {:<14} {:>18} {:>18}\n", "total", grouped(plan.total_bytes()),
              bytes_text(plan.total_bytes()));
-  if (deck.parallel.pipeline > 1 || deck.parallel.expert > 1) {
+  if (deck.parallel.pipeline > 1) {
     fmt::print(
-        "  Every rank is planned with the whole model: parallel.pipeline = {} and parallel.expert "
-        "= {}\n"
-        "  do not divide it yet.\n",
-        deck.parallel.pipeline, deck.parallel.expert);
+        "  Every rank is planned with all layers: parallel.pipeline = {} does not divide them "
+        "yet.\n",
+        deck.parallel.pipeline);
   }
+}
+
+void print_traffic(const MoeConfig& moe, const TrafficPlan& t) {
+  if (t.shares == 1) return;
+  fmt::print(
+      "\ntokens of a micro-batch and layer to the experts of {} ranks, {}, if experts are even\n",
+      t.shares, t.two_hops ? "in two hops" : "flat");
+  fmt::print(
+      "  copies of a token    {:.2f} to other nodes, {:.2f} to other ranks of a node; {} each\n",
+      t.across, t.inside, bytes_text(t.row_bytes));
+  if (moe.top_groups < moe.groups) {
+    fmt::print("  (without the limit to {} of {} groups of experts, which makes them fewer)\n",
+               moe.top_groups, moe.groups);
+  }
+  fmt::print("  rows that arrive     {} mean, {} planned for, {} at worst\n", grouped(t.mean_rows),
+             grouped(t.planned_rows), grouped(t.most_rows));
 }
 
 void print_text(const Deck& deck, const Plan& plan) {
   print_parameters(plan.parameters);
   print_memory(deck, plan);
+  print_traffic(deck.model.moe, plan.traffic);
   const FlopPlan& f = plan.flops;
   fmt::print("\ncompute of a token, at {} positions; MFU counts this: no MTP, no recomputation\n",
              deck.batch.length);
@@ -108,6 +124,15 @@ void print_json(const std::string& path, const Plan& plan, const ScheduleCompari
         {"lanes", plan.lanes},
         {"expert_lanes", plan.expert_lanes},
         {"bytes", bytes}}},
+      {"traffic",
+       {{"ranks", plan.traffic.shares},
+        {"two_hops", plan.traffic.two_hops},
+        {"copies_across_nodes", plan.traffic.across},
+        {"copies_inside_nodes", plan.traffic.inside},
+        {"copy_bytes", plan.traffic.row_bytes},
+        {"rows_mean", plan.traffic.mean_rows},
+        {"rows_planned", plan.traffic.planned_rows},
+        {"rows_worst", plan.traffic.most_rows}}},
       {"flops_per_token",
        {{"forward", plan.flops.forward},
         {"attention", plan.flops.attention},

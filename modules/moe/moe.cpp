@@ -171,6 +171,10 @@ void Moe<Real>::dispatch_start(Pass<Real>& pass, const RowLayout& rows, Matrix<c
 
 template <class Real>
 void Moe<Real>::report_growth(std::int64_t bytes, std::int64_t rows) const {
+  // Layers grow one after the other: only what is clearly more than before is news.
+  static std::int64_t most = 0;
+  if (rows <= most + most / 4) return;
+  most = rows;
   Log::global().warn(
       "{}experts of share {} got {} rows in one micro-batch, more than planned: {:.1f} MB "
       "allocated (parallel.headroom)",

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/gemm/gemm_workspace.hpp"
+#include "moe/token_traffic.hpp"
 #include "training/layout_rules.hpp"
 #include "training/rank_memory.hpp"
 #include "training/samples.hpp"
@@ -22,6 +23,45 @@ FlopPlan count_flops(const Deck& deck, std::int64_t active) {
   return flops;
 }
 
+/// Probability that none of K of E experts is among n of them.
+double chance_of_none(std::int64_t experts, std::int64_t choices, std::int64_t n) {
+  double chance = 1;
+  for (std::int64_t k = 0; k < choices; ++k) {
+    chance *= static_cast<double>(std::max<std::int64_t>(experts - n - k, 0)) /
+              static_cast<double>(experts - k);
+  }
+  return chance;
+}
+
+TrafficPlan plan_traffic(const Deck& deck, const ExpertShare& share, std::int64_t tokens) {
+  const MoeConfig& moe = deck.model.moe;
+  TrafficPlan traffic;
+  traffic.shares = share.shares;
+  if (share.whole() || moe.experts == 0) return traffic;
+  traffic.node_ranks = share.node_ranks;
+  traffic.two_hops = share.two_hops;
+  const std::int64_t local = share.count(moe.experts);
+  const double reaches = 1 - chance_of_none(moe.experts, moe.top_k, local);
+  const std::int64_t node = share.node_ranks > 0 ? share.node_ranks : share.shares;
+  const auto nodes = static_cast<double>(share.shares / node);
+  const auto ranks = static_cast<double>(share.shares);
+  if (share.two_hops) {
+    traffic.across = (nodes - 1) * (1 - chance_of_none(moe.experts, moe.top_k, local * node));
+    traffic.inside = (ranks - nodes) * reaches;  // from where a token lands in each node
+  } else {
+    traffic.across = (ranks - static_cast<double>(node)) * reaches;
+    traffic.inside = static_cast<double>(node - 1) * reaches;
+  }
+  const std::int64_t choices = std::min(moe.top_k, local);
+  traffic.row_bytes = 4 * (deck.model.model.width + 2 * choices);
+  Arena arena;
+  const TokenTraffic<float> planned(arena, share, 1, tokens, moe.experts, moe.top_k, 1);
+  traffic.mean_rows = tokens * moe.top_k;
+  traffic.planned_rows = planned.planned_rows();
+  traffic.most_rows = tokens * share.shares * choices;
+  return traffic;
+}
+
 void plan_memory(const Deck& deck, Plan& plan) {
   plan.data_ranks = data_ranks(deck);
   const MeshShape shape = mesh_shape(deck, plan.data_ranks);
@@ -31,6 +71,7 @@ void plan_memory(const Deck& deck, Plan& plan) {
   plan.micro_batches = deck.batch.sequences / plan.data_ranks / plan.micro;
   plan.lanes = layout.use.lanes;
   plan.expert_lanes = layout.use.expert_lanes;
+  plan.traffic = plan_traffic(deck, layout.share, layout.use.sequences * layout.use.rows);
   Optimizer optimizer(deck.optimizer, model.parameters());
   Arena arena;
   allocate_rank(arena, layout, rank_shards(layout, model), model, optimizer);

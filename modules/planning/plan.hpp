@@ -20,6 +20,18 @@ struct FlopPlan {
 
 /// What a deck will need, before anything is allocated: the code that allocates, with an arena that
 /// counts. Starts neither MPI nor Kokkos and takes seconds for 671 billion parameters.
+/// Tokens on their way to experts of other ranks, of one micro-batch and layer, when every set of K
+/// experts is as likely.
+struct TrafficPlan {
+  std::int64_t shares = 1;      ///< ranks of an expert group
+  std::int64_t node_ranks = 0;  ///< of a node, where a group spans nodes
+  bool two_hops = false;
+  double across = 0;           ///< copies of a token to other nodes
+  double inside = 0;           ///< copies of a token to other ranks of a node
+  std::int64_t row_bytes = 0;  ///< of a copy: its row, and for each choice expert and weight
+  std::int64_t mean_rows = 0, planned_rows = 0, most_rows = 0;  ///< that a rank's experts receive
+};
+
 struct Plan {
   ParameterPlan parameters;
   FlopPlan flops;
@@ -34,6 +46,7 @@ struct Plan {
   std::array<std::int64_t, kMemoryNames.size()> bytes = {};  ///< of the arena, by category
   std::int64_t product_bytes = 0;  ///< packed operands, outside the arena; grows with the threads
   std::int64_t total_bytes() const;
+  TrafficPlan traffic;
 
   std::int64_t steps = 0;            ///< of the run
   std::int64_t tokens_per_step = 0;  ///< at the full batch

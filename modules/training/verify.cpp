@@ -1,0 +1,314 @@
+#include "training/verify.hpp"
+
+#include <cctype>
+#include <charconv>
+#include <cstring>
+#include <functional>
+#include <optional>
+
+#include "core/error.hpp"
+#include "data/data.hpp"
+#include "io/digest.hpp"
+#include "training/trainer.hpp"
+
+namespace moray {
+namespace {
+
+enum Kind : int { kGradient, kWeight };
+constexpr int kKinds = 2;
+constexpr const char* kKindNames[kKinds] = {"gradient of ", "weight "};
+
+/// A block of 2^16 elements of a tensor after a step.
+struct TensorBlock {
+  std::int64_t step = 0;
+  int kind = kGradient;
+  std::size_t tensor = 0;
+  std::int64_t block = 0;  ///< within the tensor
+  friend bool operator==(const TensorBlock&, const TensorBlock&) = default;
+};
+
+/// What one layout computed, on its rank 0: scalars of each step, and a digest of each block of each
+/// tensor in the order of steps, kinds and tensors.
+struct Trace {
+  std::vector<std::vector<std::pair<std::string, double>>> scalars;
+  std::vector<Digest> digests;
+};
+
+/// Blocks of all tensors of a model, the same for every layout.
+class BlockIndex {
+ public:
+  explicit BlockIndex(const Parameters<float>& parameters) : parameters_(parameters) {
+    for (const Parameter& p : parameters.list())
+      first_.push_back(first_.back() + block_count(p.elements()));
+  }
+  std::int64_t blocks() const { return first_.back(); }
+  std::int64_t number(const TensorBlock& b) const {
+    return ((b.step * kKinds + b.kind) * blocks()) + first_[b.tensor] + b.block;
+  }
+  TensorBlock block(std::int64_t number) const {
+    TensorBlock b;
+    b.step = number / (kKinds * blocks());
+    b.kind = static_cast<int>(number / blocks() % kKinds);
+    const std::int64_t at = number % blocks();
+    while (first_[b.tensor + 1] <= at) ++b.tensor;
+    b.block = at - first_[b.tensor];
+    return b;
+  }
+
+ private:
+  const Parameters<float>& parameters_;
+  std::vector<std::int64_t> first_ = {0};  ///< of each tensor; and the end
+};
+
+std::vector<std::pair<std::string, double>> scalars_of(const StepReport& report) {
+  std::vector<std::pair<std::string, double>> scalars = {{"loss", report.loss}};
+  for (std::size_t k = 0; k < report.mtp.size(); ++k)
+    scalars.emplace_back(fmt::format("loss of MTP module {}", k + 1), report.mtp[k]);
+  scalars.emplace_back("balance loss", report.balance);
+  scalars.emplace_back("gradient norm", report.norm.value);
+  return scalars;
+}
+
+/// A training run of a layout.
+class LayoutRun {
+ public:
+  LayoutRun(const Deck& deck, const std::string& folder, const Communicator& ranks)
+      : ranks_(ranks),
+        trainer_(deck, ranks),
+        data_(deck.data, {deck.run.seed, deck.batch.length, deck.model.model.vocabulary, folder}),
+        index_(trainer_.model().parameters()) {
+    Arena plan;
+    trainer_.allocate(plan);
+    arena_.reserve(plan);
+    trainer_.allocate(arena_);
+    trainer_.initialize();
+  }
+
+  const BlockIndex& index() const { return index_; }
+  const Parameter& tensor(std::size_t i) const { return trainer_.model().parameters().list()[i]; }
+
+  Trace trace(std::int64_t steps) {
+    Trace trace;
+    for (std::int64_t step = 0; step < steps; ++step) {
+      trace.scalars.push_back(scalars_of(this->step(step)));
+      std::string packed;  // number, digest of the blocks that this rank owns
+      visit(step, [&](const TensorBlock& block, const std::vector<float>& values) {
+        const std::int64_t number = index_.number(block);
+        const Digest digest = digest_of(values.data(), values.size() * sizeof(float));
+        packed.append(reinterpret_cast<const char*>(&number), sizeof number);
+        packed.append(reinterpret_cast<const char*>(digest.bytes.data()), sizeof digest.bytes);
+      });
+      collect(packed, trace);
+    }
+    return trace;
+  }
+
+  /// The values of a block, on rank 0.
+  std::vector<float> fetch(const TensorBlock& wanted) {
+    for (std::int64_t step = 0; step <= wanted.step; ++step) this->step(step);
+    std::string mine;
+    visit(wanted.step, [&](const TensorBlock& block, const std::vector<float>& values) {
+      if (block == wanted)
+        mine.assign(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+    });
+    std::vector<float> result;
+    for (const std::string& text : ranks_.gather(mine, 0)) {
+      if (text.empty()) continue;
+      result.resize(text.size() / sizeof(float));
+      std::memcpy(result.data(), text.data(), text.size());
+    }
+    return result;
+  }
+
+ private:
+  StepReport step(std::int64_t step) {
+    return trainer_.step(
+        step, [&](std::uint64_t g, std::span<std::int32_t> tokens) { data_.sample(g, tokens); });
+  }
+
+  /// Blocks that this rank owns, after a step.
+  void visit(std::int64_t step,
+             const std::function<void(const TensorBlock&, const std::vector<float>&)>& show) {
+    const Parameters<float>& parameters = trainer_.model().parameters();
+    for (int kind = 0; kind < kKinds; ++kind) {
+      for (const Optimizer::Piece& piece : trainer_.optimizer().pieces()) {
+        const Parameter& p = parameters.list()[piece.tensor];
+        const Vector<float> all =
+            kind == kGradient ? parameters.gradient(p, 0) : parameters.values(p);
+        for (std::int64_t begin = 0; begin < piece.count; begin += kBlockElements) {
+          const auto count =
+              static_cast<std::size_t>(std::min(kBlockElements, piece.count - begin));
+          std::vector<float> values(count);
+          copy_to_host(all.data + piece.begin + begin, count, values.data());
+          show({step, kind, piece.tensor, (piece.begin + begin) / kBlockElements}, values);
+        }
+      }
+    }
+  }
+
+  void collect(const std::string& packed, Trace& trace) const {
+    const std::vector<std::string> all = ranks_.gather(packed, 0);
+    if (ranks_.rank() != 0) return;
+    trace.digests.resize(trace.digests.size() + static_cast<std::size_t>(kKinds * index_.blocks()));
+    for (const std::string& records : all) {
+      for (std::size_t at = 0; at < records.size(); at += sizeof(std::int64_t) + sizeof(Digest)) {
+        std::int64_t number = 0;
+        std::memcpy(&number, records.data() + at, sizeof number);
+        std::memcpy(trace.digests.at(static_cast<std::size_t>(number)).bytes.data(),
+                    records.data() + at + sizeof number, sizeof(Digest));
+      }
+    }
+  }
+
+  const Communicator& ranks_;
+  Trainer trainer_;
+  TrainingData data_;
+  BlockIndex index_;
+  Arena arena_;
+};
+
+/// Where two traces differ first: a sentence on a scalar, or the number of a block.
+struct FirstDifference {
+  std::string scalar;
+  std::int64_t block = -1;
+  bool none() const { return scalar.empty() && block < 0; }
+};
+
+FirstDifference compare(const Trace& a, const Trace& b, std::int64_t blocks) {
+  for (std::size_t step = 0; step < a.scalars.size(); ++step) {
+    // The loss comes from the forward, everything else after the gradients.
+    const auto differs = [&](std::size_t i) {
+      return std::memcmp(&a.scalars[step][i].second, &b.scalars[step][i].second, sizeof(double)) !=
+             0;
+    };
+    const auto sentence = [&](std::size_t i) {
+      return fmt::format("step {}: {} {:a} there, {:a} here", step + 1, a.scalars[step][i].first,
+                         a.scalars[step][i].second, b.scalars[step][i].second);
+    };
+    if (differs(0)) return {sentence(0)};
+    const auto first = static_cast<std::int64_t>(step) * kKinds * blocks;
+    for (std::int64_t i = first; i < first + kKinds * blocks; ++i) {
+      if (std::memcmp(&a.digests[static_cast<std::size_t>(i)],
+                      &b.digests[static_cast<std::size_t>(i)], sizeof(Digest)) != 0)
+        return {"", i};
+    }
+    for (std::size_t i = 1; i < a.scalars[step].size(); ++i)
+      if (differs(i)) return {sentence(i)};
+  }
+  return {};
+}
+
+std::string describe(const TensorBlock& block, const Parameter& p, const std::vector<float>& a,
+                     const std::vector<float>& b) {
+  std::size_t at = 0;
+  while (at < a.size() && std::memcmp(&a[at], &b[at], sizeof(float)) == 0) ++at;
+  if (at == a.size()) {
+    return fmt::format("step {}: {}{} differed once and not again: the run is not deterministic",
+                       block.step + 1, kKindNames[block.kind], p.name);
+  }
+  const std::int64_t element = block.block * kBlockElements + static_cast<std::int64_t>(at);
+  const std::string place = p.is_vector
+                                ? fmt::format("[{}]", element)
+                                : fmt::format("[{}, {}]", element / p.cols, element % p.cols);
+  return fmt::format("step {}: {}{}, element {} {}: {:a} there, {:a} here", block.step + 1,
+                     kKindNames[block.kind], p.name, element, place, a[at], b[at]);
+}
+
+}  // namespace
+
+std::vector<std::string> NamedLayout::overrides() const {
+  std::vector<std::string> keys = {
+      fmt::format("parallel.data={}", data), fmt::format("parallel.expert={}", expert),
+      fmt::format("parallel.nodes={}", nodes), fmt::format("parallel.traffic={}", traffic)};
+  if (micro > 0) keys.push_back(fmt::format("batch.micro={}", micro));
+  return keys;
+}
+
+std::vector<NamedLayout> parse_layouts(const std::string& list) {
+  std::vector<NamedLayout> layouts;
+  const auto refuse = [](const std::string& word) {
+    fail(ExitCode::usage,
+         "layout '{}' is not understood: letters with numbers such as d4e2n2b1, d data ranks, e "
+         "expert ranks, n nodes, b sequences of a micro-batch, then :flat or :two_hop if wanted",
+         word);
+  };
+  std::size_t begin = 0;
+  while (begin <= list.size()) {
+    const std::size_t end = std::min(list.find(',', begin), list.size());
+    NamedLayout layout;
+    for (std::size_t i = begin; i < end; ++i)
+      if (std::isspace(static_cast<unsigned char>(list[i])) == 0) layout.name += list[i];
+    begin = end + 1;
+    const std::size_t colon = std::min(layout.name.find(':'), layout.name.size());
+    if (colon < layout.name.size()) layout.traffic = layout.name.substr(colon + 1);
+    if (colon == 0 ||
+        (layout.traffic != "auto" && layout.traffic != "flat" && layout.traffic != "two_hop"))
+      refuse(layout.name);
+    const char* at = layout.name.data();
+    const char* const stop = at + colon;
+    while (at < stop) {
+      std::int64_t* number = *at == 'd'   ? &layout.data
+                             : *at == 'e' ? &layout.expert
+                             : *at == 'n' ? &layout.nodes
+                             : *at == 'b' ? &layout.micro
+                                          : nullptr;
+      if (number == nullptr) refuse(layout.name);
+      const auto [next, error] = std::from_chars(at + 1, stop, *number);
+      if (error != std::errc() || *number < 1) refuse(layout.name);
+      at = next;
+    }
+    layouts.push_back(layout);
+  }
+  return layouts;
+}
+
+std::vector<Verdict> verify_layouts(const std::vector<NamedLayout>& layouts,
+                                    const std::vector<Deck>& decks, const std::string& folder,
+                                    std::int64_t steps, const Communicator& world) {
+  MORAY_REQUIRE(!layouts.empty() && layouts.size() == decks.size());
+  // Every rank takes part in making the communicators; those beyond a layout's wait.
+  const auto with = [&](std::size_t i, const std::function<void(LayoutRun&)>& work) {
+    const bool takes_part = world.rank() < layouts[i].ranks();
+    const Communicator ranks = world.split(takes_part ? 0 : 1, world.rank());
+    if (!takes_part) return;
+    LayoutRun run(decks[i], folder, ranks);
+    work(run);
+  };
+  Trace expected;
+  std::int64_t blocks = 0, values = 0;
+  with(0, [&](LayoutRun& run) {
+    expected = run.trace(steps);
+    blocks = run.index().blocks();
+  });
+  Model<float> shape(decks[0].model);
+  for (const Parameter& p : shape.parameters().list()) values += p.elements();
+  const BlockIndex index(shape.parameters());
+  std::vector<Verdict> verdicts;
+  for (std::size_t i = 1; i < layouts.size(); ++i) {
+    Verdict verdict;
+    verdict.values = values * kKinds * steps;
+    FirstDifference difference;
+    with(i, [&](LayoutRun& run) {
+      const Trace found = run.trace(steps);
+      if (world.rank() == 0) difference = compare(expected, found, blocks);
+    });
+    std::vector<std::int64_t> block = {world.rank() == 0 ? difference.block : -1};
+    world.maximum(block);
+    if (block[0] >= 0) {
+      const TensorBlock where = index.block(block[0]);
+      std::vector<float> there, here;
+      with(0, [&](LayoutRun& run) { there = run.fetch(where); });
+      with(i, [&](LayoutRun& run) { here = run.fetch(where); });
+      if (world.rank() == 0) {
+        verdict.difference = describe(where, shape.parameters().list()[where.tensor], there, here);
+      }
+    } else {
+      verdict.difference = difference.scalar;
+    }
+    verdict.equal = verdict.difference.empty();
+    verdicts.push_back(verdict);
+  }
+  return verdicts;
+}
+
+}  // namespace moray

@@ -1,0 +1,38 @@
+// verify_layouts DECK LIST [--expect TEXT]: every layout of the list against the first, 2 steps. With
+// --expect a layout must differ, and its difference must say TEXT: for programs with a fault.
+#include <Kokkos_Core.hpp>
+
+#include "core/error.hpp"
+#include "training/deck.hpp"
+#include "training/verify.hpp"
+
+int main(int argc, char** argv) {
+  using namespace moray;
+  MpiSession mpi(argc, argv);
+  int code = 1;
+  Kokkos::initialize(argc, argv);
+  try {
+    const Communicator world = Communicator::world();
+    MORAY_REQUIRE(argc == 3 || (argc == 5 && std::string(argv[3]) == "--expect"));
+    const std::vector<NamedLayout> layouts = parse_layouts(argv[2]);
+    std::vector<Deck> decks;
+    for (const NamedLayout& layout : layouts)
+      decks.push_back(read_deck(argv[1], layout.overrides(), nullptr, layout.ranks()));
+    const std::vector<Verdict> verdicts = verify_layouts(layouts, decks, ".", 2, world);
+    std::int64_t wrong = 0;
+    for (std::size_t i = 0; i < verdicts.size() && world.rank() == 0; ++i) {
+      const std::string& difference = verdicts[i].difference;
+      fmt::print("{}: {}\n", layouts[i + 1].name, verdicts[i].equal ? "equal" : difference);
+      const bool expected =
+          argc == 5 ? difference.find(argv[4]) != std::string::npos : verdicts[i].equal;
+      if (!expected) ++wrong;
+    }
+    world.maximum(std::span(&wrong, 1));
+    code = wrong == 0 ? 0 : 1;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    MPI_Abort(MPI_COMM_WORLD, 1);
+  }
+  Kokkos::finalize();
+  return code;
+}
