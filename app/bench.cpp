@@ -15,12 +15,16 @@ void print(const Report& report, const BenchOptions& options) {
 }
 
 int bench(const Options& options) {
-  if (options.topic != "gemm" && options.topic != "attention") {
-    fail(ExitCode::usage, "moray bench: '{}' is no benchmark; there are: gemm, attention",
+  if (options.topic != "gemm" && options.topic != "attention" && options.topic != "alltoall") {
+    fail(ExitCode::usage, "moray bench: '{}' is no benchmark; there are: gemm, attention, alltoall",
          options.topic);
   }
   if (options.json && options.csv) fail(ExitCode::usage, "moray bench: --json or --csv, not both");
   if (!(options.seconds > 0)) fail(ExitCode::usage, "moray bench: --seconds must be positive");
+
+  const BenchOptions wanted = {options.deck, options.overrides, options.seconds, options.json,
+                               options.csv};
+  if (options.topic == "alltoall") return bench_alltoall(options, wanted);
 
   std::vector<std::string> words = {"moray"};
   words.insert(words.end(), options.kokkos_arguments.begin(), options.kokkos_arguments.end());
@@ -29,8 +33,6 @@ int bench(const Options& options) {
   arguments.push_back(nullptr);
   int count = static_cast<int>(words.size());
   const Kokkos::ScopeGuard kokkos(count, arguments.data());
-  const BenchOptions wanted = {options.deck, options.overrides, options.seconds, options.json,
-                               options.csv};
   return options.topic == "gemm" ? bench_gemm(wanted) : bench_attention(wanted);
 }
 

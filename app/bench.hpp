@@ -6,6 +6,7 @@
 namespace moray {
 
 class Report;
+struct Options;
 
 /// What `moray bench` was asked for.
 struct BenchOptions {
@@ -24,5 +25,8 @@ int bench_gemm(const BenchOptions& options);
 
 /// The attention core of a model, every variant, per score of the causal triangle. Likewise.
 int bench_attention(const BenchOptions& options);
+
+/// Tokens to the ranks of their experts beside MPI_Alltoallv of the same bytes. Starts MPI and Kokkos.
+int bench_alltoall(const Options& options, const BenchOptions& wanted);
 
 }  // namespace moray

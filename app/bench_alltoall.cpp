@@ -1,0 +1,275 @@
+// moray bench alltoall: tokens to the ranks of their experts, beside MPI_Alltoallv of the same bytes.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "bench.hpp"
+#include "bench_report.hpp"
+#include "comm/mesh.hpp"
+#include "kernels/gemm/gemm.hpp"
+#include "kernels/permute/permute.hpp"
+#include "kernels/random/random.hpp"
+#include "moe/token_traffic.hpp"
+#include "runtime.hpp"
+
+namespace moray {
+namespace {
+
+constexpr std::int64_t kTokens = 4096, kWidth = 2048, kExperts = 64, kChoices = 8;
+constexpr int kPairs = 30;
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+/// What a router with uneven experts chooses: the K highest of a preference of each expert and a
+/// draw of each token, in increasing order.
+std::vector<std::int32_t> selection(std::int64_t rank) {
+  const std::uint64_t draws = random_key("bench.alltoall", static_cast<std::uint64_t>(rank));
+  const std::uint64_t preferences = random_key("bench.alltoall.experts", 0);
+  std::vector<std::int32_t> selected;
+  std::vector<std::pair<double, std::int32_t>> scores(kExperts);
+  for (std::int64_t t = 0; t < kTokens; ++t) {
+    for (std::int64_t e = 0; e < kExperts; ++e) {
+      const auto index = static_cast<std::uint64_t>(t * kExperts + e);
+      const double draw = random_words(draws, index).word[0] * 0x1p-32;
+      const double preference =
+          random_words(preferences, static_cast<std::uint64_t>(e)).word[0] * 0x1p-32;
+      scores[static_cast<std::size_t>(e)] = {-(draw + 0.3 * preference),
+                                             static_cast<std::int32_t>(e)};
+    }
+    std::partial_sort(scores.begin(), scores.begin() + kChoices, scores.end());
+    const std::size_t first = selected.size();
+    for (std::int64_t k = 0; k < kChoices; ++k)
+      selected.push_back(scores[static_cast<std::size_t>(k)].second);
+    std::sort(selected.begin() + static_cast<std::ptrdiff_t>(first), selected.end());
+  }
+  return selected;
+}
+
+/// One layout of the traffic with its memory.
+class Traffic {
+ public:
+  Traffic(const Communicator& ranks, std::int64_t nodes, bool two_hops)
+      : mesh_(ranks, {.data = ranks.size(), .expert = ranks.size(), .nodes = nodes}),
+        batch_(1),
+        selected_(selection(ranks.rank())) {
+    share_.shares = ranks.size();
+    share_.share = mesh_.place().share;
+    share_.group = &mesh_.expert_group();
+    share_.node_ranks = mesh_.group_node_ranks();
+    share_.two_hops = two_hops;
+    if (two_hops) {
+      share_.across = &mesh_.across();
+      share_.inside = &mesh_.inside();
+    }
+    batch_.assign(Deal{}, 0, 1);
+    Arena counted;
+    take(counted);
+    arena_.reserve(counted);
+    take(arena_);
+    copy_to_device(selected_.data(), selected_.size(), choices_.data);
+    std::vector<std::int64_t> loads(kExperts);
+    traffic_.plan(exec_, {&batch_, kTokens}, choices_, weights_, loads);
+    traffic_.announce();
+    run();  // buffers grow now
+  }
+
+  /// Tokens to their experts: rows packed, sent and received.
+  void run() {
+    traffic_.dispatch_start(exec_, tokens_, received_);
+    traffic_.dispatch_finish(exec_, received_);
+  }
+  void start() { traffic_.dispatch_start(exec_, tokens_, received_); }
+  void finish() { traffic_.dispatch_finish(exec_, received_); }
+  TokenCopies copies() const { return traffic_.copies(); }
+  const std::vector<std::int32_t>& selected() const { return selected_; }
+  const ExpertShare& share() const { return share_; }
+  Matrix<float> tokens() const { return tokens_; }
+
+ private:
+  void take(Arena& arena) {
+    traffic_ = TokenTraffic<float>(arena, share_, 1, kTokens, kExperts, kChoices, kWidth);
+    received_ = arena.rows<float>(Memory::activations, traffic_.planned_tokens(), kWidth);
+    tokens_ = arena.matrix<float>(Memory::activations, kTokens, kWidth);
+    weights_ = arena.matrix<float>(Memory::activations, kTokens, kChoices);
+    choices_ = arena.matrix<std::int32_t>(Memory::activations, kTokens, kChoices);
+  }
+
+  Mesh mesh_;
+  ExpertShare share_;
+  BatchLayout batch_;
+  ExecSpace exec_;
+  std::vector<std::int32_t> selected_;
+  Arena arena_;
+  TokenTraffic<float> traffic_;
+  Rows<float> received_;
+  Matrix<float> tokens_, weights_;
+  Matrix<std::int32_t> choices_;
+};
+
+/// Copies to each rank when each goes straight there, and those of all ranks to this one.
+struct Counts {
+  std::vector<std::int64_t> out, in;
+  std::int64_t sum_out() const { return std::accumulate(out.begin(), out.end(), std::int64_t{0}); }
+  std::int64_t sum_in() const { return std::accumulate(in.begin(), in.end(), std::int64_t{0}); }
+};
+Counts count(const Communicator& group, const std::vector<std::int32_t>& selected) {
+  const std::int64_t local = kExperts / group.size();
+  std::vector<std::int32_t> out(static_cast<std::size_t>(group.size())), in(out.size());
+  for (std::int64_t t = 0; t < kTokens; ++t) {
+    std::int64_t last = -1;
+    for (std::int64_t k = 0; k < kChoices; ++k) {
+      const std::int64_t share = selected[static_cast<std::size_t>(t * kChoices + k)] / local;
+      if (share != last) ++out[static_cast<std::size_t>(share)];
+      last = share;
+    }
+  }
+  group.all_to_all(out, in, 1);
+  return {{out.begin(), out.end()}, {in.begin(), in.end()}};
+}
+
+/// Seconds from a barrier until the slowest rank has done `work`.
+template <class Work>
+double timed(const Communicator& ranks, const Work& work) {
+  ranks.barrier();
+  const double begin = MPI_Wtime();
+  work();
+  double seconds = MPI_Wtime() - begin;
+  ranks.maximum(std::span(&seconds, 1));
+  return seconds;
+}
+
+/// MPI_Alltoallv of rows, as anyone would write it.
+void raw(const Communicator& group, const Counts& counts, const float* out, float* in) {
+  std::vector<int> c[4];
+  int places[2] = {0, 0};
+  for (std::size_t r = 0; r < counts.out.size(); ++r) {
+    const int sizes[2] = {static_cast<int>(counts.out[r] * kWidth),
+                          static_cast<int>(counts.in[r] * kWidth)};
+    for (int i = 0; i < 2; ++i) {
+      c[2 * i].push_back(sizes[i]);
+      c[2 * i + 1].push_back(places[i]);
+      places[i] += sizes[i];
+    }
+  }
+  check_mpi(MPI_Alltoallv(out, c[0].data(), c[1].data(), MPI_FLOAT, in, c[2].data(), c[3].data(),
+                          MPI_FLOAT, group.raw()),
+            "MPI_Alltoallv", "benchmark");
+}
+
+struct Measured {
+  double raw = 0, exchange = 0, ratio = 0, pack = 0, whole = 0, hidden = 0;
+};
+
+Measured measure(const Communicator& ranks, Traffic& traffic) {
+  const Communicator& group = *traffic.share().group;
+  const Counts counts = count(group, traffic.selected());
+  View1<float> out("bench::out", static_cast<std::size_t>(counts.sum_out() * kWidth));
+  View1<float> in("bench::in", static_cast<std::size_t>(counts.sum_in() * kWidth));
+  std::vector<std::int32_t> source(static_cast<std::size_t>(counts.sum_out()));
+  for (std::size_t i = 0; i < source.size(); ++i)
+    source[i] = static_cast<std::int32_t>(i % kTokens);
+  View1<std::int32_t> sources("bench::source", source.size());
+  copy_to_device(source.data(), source.size(), sources.data());
+  const ExecSpace exec;
+  RowExchange exchange;
+  const auto ours = [&] {
+    exchange.start(group, out.data(), counts.out, in.data(), counts.in, kWidth * 4);
+    exchange.finish();
+  };
+  const auto pack = [&] {
+    gather_rows<float>(exec, traffic.tokens(),
+                       {sources.data(), static_cast<std::int64_t>(source.size())},
+                       matrix(out.data(), counts.sum_out(), kWidth));
+    fence(exec, "bench: packed");
+  };
+  // Work of about the same time, to hide the exchange under.
+  constexpr std::int64_t kSide = 256;
+  View1<float> a("bench::a", kSide * kWidth), b("bench::b", kSide * kWidth),
+      c("bench::c", kSide * kSide);
+  std::int64_t products = 1;
+  const auto compute = [&] {
+    for (std::int64_t i = 0; i < products; ++i) {
+      gemm<float>(exec, GemmForm::nt, matrix<const float>(a.data(), kSide, kWidth),
+                  matrix<const float>(b.data(), kSide, kWidth), matrix(c.data(), kSide, kSide));
+    }
+    fence(exec, "bench: computed");
+  };
+  raw(group, counts, out.data(), in.data());
+  ours();
+  const double one = timed(ranks, compute);
+  const double whole = timed(ranks, [&] { traffic.run(); });
+  products = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(whole / one)));
+
+  std::vector<double> raws, exchanges, ratios, packs, wholes, hidden;
+  for (int pair = 0; pair < kPairs; ++pair) {
+    const auto run_raw = [&] { raw(group, counts, out.data(), in.data()); };
+    const bool first = pair % 2 == 0;  // who goes first changes, too
+    double r = first ? timed(ranks, run_raw) : 0;
+    const double o = timed(ranks, ours);
+    if (!first) r = timed(ranks, run_raw);
+    raws.push_back(r);
+    exchanges.push_back(o);
+    ratios.push_back(r / o);
+    packs.push_back(timed(ranks, pack));
+    wholes.push_back(timed(ranks, [&] { traffic.run(); }));
+    const double alone = timed(ranks, compute);
+    const double both = timed(ranks, [&] {
+      traffic.start();
+      compute();
+      traffic.finish();
+    });
+    hidden.push_back(1 - (both - alone - packs.back()) / (wholes.back() - packs.back()));
+  }
+  return {median(raws),  median(exchanges), median(ratios),
+          median(packs), median(wholes),    median(hidden)};
+}
+
+}  // namespace
+
+int bench_alltoall(const Options& options, const BenchOptions& wanted) {
+  Runtime runtime(options);
+  return runtime.run([&](const Communicator& ranks) {
+    if (ranks.size() < 2 || kExperts % ranks.size() != 0)
+      fail(ExitCode::usage,
+           "moray bench alltoall: runs on 2, 4, 8, ... {} ranks: start it with -n 2", kExperts);
+    Report report(
+        fmt::format("Dispatch: {} tokens a rank of {} float32 channels, {} of {} experts each",
+                    kTokens, kWidth, kChoices, kExperts),
+        {"traffic", "nodes", "MB across nodes", "MB sent", "raw ms", "exchange ms", "raw/exchange",
+         "pack ms", "whole ms", "hidden %"});
+    report.fact("ranks", std::to_string(ranks.size()));
+    report.fact("pairs", std::to_string(kPairs));
+    const auto add = [&](const char* name, std::int64_t nodes, bool two_hops) {
+      Traffic traffic(ranks, nodes, two_hops);
+      const TokenCopies copies = traffic.copies();
+      std::vector<std::int64_t> sums = {copies.across, copies.inside};
+      ranks.sum(sums);
+      const double megabytes = kWidth * 4 / 1e6;
+      const double across = static_cast<double>(sums[0]) * megabytes;
+      const double sent = static_cast<double>(sums[0] + sums[1]) * megabytes;
+      const Measured m = measure(ranks, traffic);
+      // Raw and exchange are of copies that go straight to their ranks.
+      const auto flat = [&](double value, int digits) {
+        return two_hops ? Report::none() : Report::number(value, digits);
+      };
+      report.row({Report::text(name), Report::number(static_cast<double>(nodes), 0),
+                  Report::number(across, 1), Report::number(sent, 1), flat(1e3 * m.raw, 2),
+                  flat(1e3 * m.exchange, 2), flat(m.ratio, 3), Report::number(1e3 * m.pack, 2),
+                  Report::number(1e3 * m.whole, 2), Report::number(100 * m.hidden, 0)});
+    };
+    add("flat", 1, false);
+    for (std::int64_t nodes = 2; 2 * nodes <= ranks.size(); nodes *= 2) {
+      add("flat", nodes, false);
+      add("two-hop", nodes, true);
+    }
+    if (ranks.rank() == 0) print(report, wanted);
+    return ExitCode::done;
+  });
+}
+
+}  // namespace moray
