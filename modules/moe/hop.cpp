@@ -85,57 +85,75 @@ Hop<Real>::Hop(Arena& arena, const HopPlan& plan)
   counts_in_.resize(counts);
 }
 
-/// One copy of a token for each rank with an expert of it, in the order of ranks and tokens.
+/// Calls visit(t, rank, first, end) for each rank that has experts of a token: its choices
+/// [first, end), which follow each other, since they come in increasing order.
+template <class Visit>
+static void visit_copies(const ChosenTokens& from, std::int64_t experts_of_rank,
+                         const Visit& visit) {
+  for (std::int64_t t = 0; t < from.tokens; ++t) {
+    const std::int32_t* chosen = from.experts.data() + t * from.choices;
+    for (std::int64_t k = 0; k < from.choices && chosen[k] >= 0;) {
+      const std::int64_t rank = chosen[k] / experts_of_rank;
+      std::int64_t end = k + 1;
+      while (end < from.choices && chosen[end] >= 0 && chosen[end] / experts_of_rank == rank) ++end;
+      visit(t, rank, k, end);
+      k = end;
+    }
+  }
+}
+
+/// One copy of a token for each rank with an expert of it, in the order of ranks and tokens: counted
+/// first, so that each then has its place.
 template <class Real>
 void Hop<Real>::plan(const ChosenTokens& from) {
   MORAY_REQUIRE(from.choices == plan_.choices &&
                 static_cast<std::int64_t>(from.sequence_tokens.size()) == plan_.sequences);
-  tokens_ = from.tokens;
   const std::int64_t local = plan_.experts / plan_.shares;
-  const std::int64_t choices = plan_.choices;
-  std::fill(counts_out_.begin(), counts_out_.end(), 0);
-  host_copy_token_.clear();
-  choices_out_.clear();
+  tokens_ = from.tokens;
+  sent_to_.assign(static_cast<std::size_t>(plan_.shares), 0);
+  visit_copies(from, local, [&](std::int64_t, std::int64_t rank, std::int64_t, std::int64_t) {
+    ++sent_to_[static_cast<std::size_t>(rank)];
+  });
+  next_.clear();
+  copies_ = 0;
+  for (const std::int64_t sent : sent_to_) {
+    next_.push_back(copies_);
+    copies_ += sent;
+  }
+  const auto copies = static_cast<std::size_t>(copies_);
+  host_copy_token_.resize(copies);
+  choices_out_.assign(copies * static_cast<std::size_t>(2 * local_choices_), -1);
   host_ranks_.assign(static_cast<std::size_t>(tokens_ * fan_out_), -1);
   host_copies_.assign(host_ranks_.size(), -1);
-  host_choice_.assign(static_cast<std::size_t>(tokens_ * choices), -1);
-  sent_to_.assign(static_cast<std::size_t>(plan_.shares), 0);
-  found_.assign(static_cast<std::size_t>(tokens_), 0);  // ranks of each token, so far
-  std::int32_t* counts = counts_out_.data();
-  for (std::int64_t rank = 0; rank < plan_.shares; ++rank) {
-    std::int64_t t = 0;
-    for (const std::int64_t of_sequence : from.sequence_tokens) {
-      for (const std::int64_t end = t + of_sequence; t < end; ++t) {
-        const auto copy = static_cast<std::int32_t>(host_copy_token_.size());
-        std::int64_t found = 0;
-        for (std::int64_t k = 0; k < choices; ++k) {
-          const auto choice = static_cast<std::size_t>(t * choices + k);
-          const std::int32_t expert = from.experts[choice];
-          if (expert < 0) break;
-          if (expert / local != rank) continue;
-          if (found == 0)
-            choices_out_.resize(choices_out_.size() + static_cast<std::size_t>(2 * local_choices_),
-                                -1);
-          std::int32_t* out = choices_out_.data() + copy * 2 * local_choices_;
-          out[found] = static_cast<std::int32_t>(expert - rank * local);
-          out[local_choices_ + found] = std::bit_cast<std::int32_t>(from.weights[choice]);
-          host_choice_[choice] = static_cast<std::int32_t>(copy * local_choices_ + found);
-          ++found;
-          ++counts[1 + expert - rank * local];
-        }
-        if (found == 0) continue;
-        ++counts[0];
-        ++sent_to_[static_cast<std::size_t>(rank)];
-        const auto place =
-            static_cast<std::size_t>(t * fan_out_ + found_[static_cast<std::size_t>(t)]++);
-        host_ranks_[place] = static_cast<std::int32_t>(rank);
-        host_copies_[place] = copy;
-        host_copy_token_.push_back(static_cast<std::int32_t>(t));
-      }
-      counts += 1 + local;
-    }
-  }
-  copies_ = static_cast<std::int64_t>(host_copy_token_.size());
+  host_choice_.assign(static_cast<std::size_t>(tokens_ * from.choices), -1);
+  std::fill(counts_out_.begin(), counts_out_.end(), 0);
+
+  std::int64_t token = -1, found = 0;    // ranks of this token so far
+  std::int64_t sequence = -1, ends = 0;  // of the token's sequence
+  visit_copies(from, local,
+               [&](std::int64_t t, std::int64_t rank, std::int64_t k, std::int64_t end) {
+                 while (t >= ends)
+                   ends += from.sequence_tokens[static_cast<std::size_t>(++sequence)];
+                 if (t != token) found = 0;
+                 token = t;
+                 const std::int64_t copy = next_[static_cast<std::size_t>(rank)]++;
+                 host_copy_token_[static_cast<std::size_t>(copy)] = static_cast<std::int32_t>(t);
+                 const auto place = static_cast<std::size_t>(t * fan_out_ + found++);
+                 host_ranks_[place] = static_cast<std::int32_t>(rank);
+                 host_copies_[place] = static_cast<std::int32_t>(copy);
+                 std::int32_t* out = choices_out_.data() + copy * 2 * local_choices_;
+                 std::int32_t* counts =
+                     counts_out_.data() + (rank * plan_.sequences + sequence) * (1 + local);
+                 ++counts[0];
+                 for (std::int64_t i = 0; k + i < end; ++i) {
+                   const auto choice = static_cast<std::size_t>(t * from.choices + k + i);
+                   const std::int64_t expert = from.experts[choice] - rank * local;
+                   out[i] = static_cast<std::int32_t>(expert);
+                   out[local_choices_ + i] = std::bit_cast<std::int32_t>(from.weights[choice]);
+                   host_choice_[choice] = static_cast<std::int32_t>(copy * local_choices_ + i);
+                   ++counts[1 + expert];
+                 }
+               });
   grown_ = upload(host_copy_token_, copy_token_) + upload(host_ranks_, ranks_of_) +
            upload(host_copies_, copies_of_) + upload(host_choice_, choice_) +
            rows_out_->require(copies_) + returned_->require(copies_) +

@@ -98,8 +98,9 @@ class Hop {
   Rows<std::int32_t> copies_of_;   ///< (n, fan-out) its copies
   Rows<std::int32_t> choice_;  ///< (n, choices) place of a choice in (copies, local choices), or -1
   std::vector<std::int64_t> sent_to_, received_from_;
-  std::vector<std::int32_t> host_copy_token_, host_ranks_, host_copies_, host_choice_, found_;
-  std::vector<std::int32_t> counts_out_, counts_in_;    ///< per rank, sequence: tokens, choices
+  std::vector<std::int32_t> host_copy_token_, host_ranks_, host_copies_, host_choice_;
+  std::vector<std::int64_t> next_;                    ///< copy to each rank, while copies are made
+  std::vector<std::int32_t> counts_out_, counts_in_;  ///< per rank, sequence: tokens, choices
   std::vector<std::int32_t> choices_out_, choices_in_;  ///< (copies, 2 k): experts, weights' bits
 
   ChosenTokens received_;
