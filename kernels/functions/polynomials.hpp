@@ -2,23 +2,10 @@
 
 #include <cstdint>
 
+#include "core/function.hpp"
+
 /// The arithmetic of kernels/functions: docs/numerics/functions.md, line by line.
-///
-/// This header includes neither Kokkos nor the STL, so that host micro-kernels compiled with raised
-/// -m flags may use it. There everything lives in the namespace of the instruction set: no symbol
-/// of such a file can be picked by the linker for an older processor.
-#ifdef MORAY_ISA
-#define MORAY_FUNCTIONS_NAMESPACE moray::MORAY_ISA
-#else
-#define MORAY_FUNCTIONS_NAMESPACE moray
-#endif
-
-#if defined(__CUDACC__) || defined(__HIPCC__)
-#define MORAY_FUNCTION __host__ __device__ __forceinline__
-#else
-#define MORAY_FUNCTION inline __attribute__((always_inline))
-#endif
-
+/// Host micro-kernels include it too: see core/function.hpp.
 namespace MORAY_FUNCTIONS_NAMESPACE {
 
 /// a b + c with one rounding.

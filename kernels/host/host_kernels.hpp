@@ -6,6 +6,7 @@
 #include "kernels/elementwise/elementwise_host.hpp"
 #include "kernels/gemm/gemm_host.hpp"
 #include "kernels/host/peak.hpp"
+#include "kernels/quantize/quantize_host.hpp"
 #include "kernels/rmsnorm/rmsnorm_host.hpp"
 #include "kernels/swiglu/swiglu_host.hpp"
 #include "kernels/variants.hpp"
@@ -23,6 +24,7 @@ struct HostKernels {
   const HostCrossEntropy* cross_entropy = nullptr;
   const HostAdamw* adamw = nullptr;
   const HostElementwise* elementwise = nullptr;
+  const HostQuantize* quantize = nullptr;
   const HostPeak* peak = nullptr;
 };
 

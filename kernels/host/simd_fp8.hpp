@@ -63,10 +63,11 @@ MORAY_FUNCTION Codes load_bytes(const std::uint8_t* p, int count = Float::kLanes
 #endif
 }
 
-/// E5M6 codes, eight in three words of 32 bits; `count` is a multiple of 8 (absent values are +0).
+/// E5M6 codes, eight in three words of 32 bits; the last group is filled with +0.
 MORAY_FUNCTION void store_e5m6(std::uint8_t* p, Codes codes, int count = Float::kLanes) {
   std::uint32_t code[Float::kLanes];
   __builtin_memcpy(code, &codes, sizeof(code));
+  for (int i = count; i < Float::kLanes; ++i) code[i] = 0;
   for (int i = 0; i < Float::kLanes && i < count; i += 8) {
     std::uint32_t word[3];
     e5m6_pack(code + i, word);

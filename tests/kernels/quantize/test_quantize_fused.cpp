@@ -1,0 +1,118 @@
+// Fused forms against the ops that they fuse, by memcmp.
+#include "catch.hpp"
+#include "kernels/quantize/plain.hpp"
+#include "kernels/rmsnorm/rmsnorm.hpp"
+#include "kernels/swiglu/swiglu.hpp"
+
+using namespace moray;
+using namespace moray::test;
+
+namespace {
+
+void check_swiglu(std::int64_t rows, std::int64_t width, std::int64_t gap, bool weighted) {
+  INFO("rows " << rows << ", width " << width << ", gap " << gap << ", weighted " << weighted);
+  const ExecSpace exec;
+  std::mt19937 random(4);
+  auto gu = Tensor<float>(rows, 2 * width, gap).fill(random, 3);
+  auto w = vector_tensor<float>(weighted ? rows : 0).fill(random);
+  auto act = Tensor<float>(rows, width);
+  const Matrix<float> values = act.device();
+  swiglu_forward<float>(exec, gu.device(), w.device_vector(), values);
+  for (const CodeType type : kCodeTypes) {
+    for (const ScaleRule rule : kScaleRules) {
+      auto fused = tokens_of(type, rows, width, gap), apart = fused;
+      swiglu_quantize_tokens(exec, gu.device(), w.device_vector(), rule, fused.device());
+      quantize_tokens(exec, values, rule, apart.device());
+      fused.fetch();
+      apart.fetch();
+      CHECK(fused.same_bits(apart));
+    }
+  }
+}
+
+void check_rmsnorm(std::int64_t rows, std::int64_t width, std::int64_t gap) {
+  INFO("rows " << rows << ", width " << width << ", gap " << gap);
+  const ExecSpace exec;
+  std::mt19937 random(5);
+  auto x = Tensor<float>(rows, width, gap).fill(random, 3);
+  auto gamma = vector_tensor<float>(width).fill(random);
+  auto y = Tensor<float>(rows, width, gap), r = vector_tensor<float>(rows);
+  const Matrix<float> values = y.device();
+  rmsnorm_forward<float>(exec, x.device(), gamma.device_vector(), 1e-6F, values, r.device_vector());
+  for (const CodeType type : kCodeTypes) {
+    for (const ScaleRule rule : kScaleRules) {
+      auto apart = tokens_of(type, rows, width, gap);
+      quantize_tokens(exec, values, rule, apart.device());
+      apart.fetch();
+      y.fetch();
+      r.fetch();
+      for (const bool keep : {false, true}) {
+        auto fused = tokens_of(type, rows, width, gap);
+        auto own_y = Tensor<float>(rows, width, gap), own_r = vector_tensor<float>(rows);
+        rmsnorm_quantize_tokens(exec, x.device(), gamma.device_vector(), 1e-6F, rule,
+                                keep ? own_y.device() : Matrix<float>(), own_r.device_vector(),
+                                fused.device());
+        fused.fetch();
+        own_r.fetch();
+        CHECK(fused.same_bits(apart));
+        CHECK(own_r.same_bits(r));
+        if (!keep) continue;
+        own_y.fetch();
+        CHECK(own_y.same_bits(y));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("SwiGLU and quantisation in one pass have the bits of two", "[quantize]") {
+  for_each_variant(Op::quantize, [] {
+    for (const bool weighted : {false, true}) {
+      for (const std::int64_t width : {1, 9, 128, 200, 352}) {
+        check_swiglu(3, width, 0, weighted);
+        check_swiglu(2, width, 5, weighted);
+      }
+      check_swiglu(0, 16, 0, weighted);
+    }
+  });
+}
+
+TEST_CASE("RMSNorm and quantisation in one pass have the bits of two", "[quantize]") {
+  for_each_variant(Op::quantize, [] {
+    for (const std::int64_t width : {1, 9, 128, 200, 352}) {
+      check_rmsnorm(3, width, 0);
+      check_rmsnorm(2, width, 5);
+    }
+    check_rmsnorm(0, 16, 0);
+  });
+}
+
+TEST_CASE("transposing and quantising in one pass has the bits of two", "[quantize]") {
+  const ExecSpace exec;
+  for_each_variant(Op::quantize, [&] {
+    for (const std::int64_t cols : {1, 16, 70, 128, 200}) {
+      const std::int64_t rows = 300;  // one sequence: its blocks are those of a row of 300
+      std::mt19937 random(6);
+      auto x = Tensor<float>(rows, cols).fill(random);
+      auto turned = Tensor<float>(cols, rows);
+      for (std::int64_t i = 0; i < rows; ++i) {
+        for (std::int64_t j = 0; j < cols; ++j) turned(j, i) = x(i, j);
+      }
+      const std::vector<RowBlock> blocks = blocks_of(0, {rows});
+      auto table = block_tensor(blocks);
+      for (const CodeType type : kByteTypes) {
+        for (const ScaleRule rule : kScaleRules) {
+          auto fused = channels_of(type, rows, cols, blocks, Layout::transposed);
+          auto apart = tokens_of(type, cols, rows);
+          quantize_channels(exec, x.device(), table.device_vector(), rule, Layout::transposed,
+                            fused.device());
+          quantize_tokens(exec, turned.device(), rule, apart.device());
+          fused.fetch();
+          apart.fetch();
+          CHECK(fused.same_bits(apart));
+        }
+      }
+    }
+  });
+}
