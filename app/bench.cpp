@@ -15,8 +15,10 @@ void print(const Report& report, const BenchOptions& options) {
 }
 
 int bench(const Options& options) {
-  if (options.topic != "gemm" && options.topic != "attention" && options.topic != "alltoall") {
-    fail(ExitCode::usage, "moray bench: '{}' is no benchmark; there are: gemm, attention, alltoall",
+  if (options.topic != "gemm" && options.topic != "attention" && options.topic != "alltoall" &&
+      options.topic != "checkpoint") {
+    fail(ExitCode::usage,
+         "moray bench: '{}' is no benchmark; there are: gemm, attention, alltoall, checkpoint",
          options.topic);
   }
   if (options.json && options.csv) fail(ExitCode::usage, "moray bench: --json or --csv, not both");
@@ -25,6 +27,7 @@ int bench(const Options& options) {
   const BenchOptions wanted = {options.deck, options.overrides, options.seconds, options.json,
                                options.csv};
   if (options.topic == "alltoall") return bench_alltoall(options, wanted);
+  if (options.topic == "checkpoint") return bench_checkpoint(options, wanted);
 
   std::vector<std::string> words = {"moray"};
   words.insert(words.end(), options.kokkos_arguments.begin(), options.kokkos_arguments.end());

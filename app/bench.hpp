@@ -23,6 +23,10 @@ void print(const Report& report, const BenchOptions& options);
 /// The products of a model beside OpenBLAS and oneDNN. Kokkos is initialised. Returns the exit code.
 int bench_gemm(const BenchOptions& options);
 
+/// What saving costs: bandwidth beside a raw write, and steps that save beside those that do not.
+/// Starts MPI and Kokkos itself. Returns the exit code.
+int bench_checkpoint(const Options& options, const BenchOptions& wanted);
+
 /// The attention core of a model, every variant, per score of the causal triangle. Likewise.
 int bench_attention(const BenchOptions& options);
 

@@ -13,12 +13,17 @@ std::vector<Command> command_table(Options& o) {
   return {
       {"bench",
        "Measure on this machine: moray bench gemm, the products of a model beside OpenBLAS and "
-       "oneDNN; moray bench attention, its variants",
+       "oneDNN; moray bench attention, its variants; moray bench alltoall, the traffic of tokens; "
+       "moray "
+       "bench checkpoint, what saving costs",
        bench,
-       {{"what", "WHAT", "gemm or attention", &o.topic, true},
-        {"deck", "DECK", "Whose sizes; input/bench/moe-small.yaml if not given", &o.deck},
+       {{"what", "WHAT", "gemm, attention, alltoall or checkpoint", &o.topic, true},
+        {"deck", "DECK",
+         "Whose sizes; input/bench/moe-small.yaml, or checkpoint.yaml beside it, if not given",
+         &o.deck},
         overrides,
         {"--seconds", "S", "For each contestant of each row; 0.2 if not given", &o.seconds},
+        {"--out", "DIR", "checkpoint: where it writes; the current folder if not given", &o.out},
         json,
         {"--csv", "", "Print comma-separated values", &o.csv}}},
       {"train",

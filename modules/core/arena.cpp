@@ -27,10 +27,10 @@ std::byte* Arena::take(Memory memory, std::int64_t count, std::size_t element) {
   const std::int64_t begin = pool.used;
   pool.used += aligned(bytes);
   if (!reserved_) return nullptr;
-  MORAY_REQUIRE(pool.used + kAlignment <= static_cast<std::int64_t>(pool.storage.extent(0)));
-  const auto address = reinterpret_cast<std::uintptr_t>(pool.storage.data());
+  MORAY_REQUIRE(pool.used + kAlignment <= pool.capacity);
+  const auto address = reinterpret_cast<std::uintptr_t>(pool.begin);
   const std::uintptr_t skip = (kAlignment - address % kAlignment) % kAlignment;
-  return pool.storage.data() + skip + begin;
+  return pool.begin + skip + begin;
 }
 
 std::byte* Arena::share(std::string_view key, std::int64_t bytes) {
@@ -55,8 +55,17 @@ std::int64_t Arena::bytes(Memory memory) const {
 void Arena::reserve(const Arena& plan) {
   MORAY_REQUIRE(!reserved_ && total_bytes() == 0);
   for (std::size_t i = 0; i < pools_.size(); ++i) {
-    const auto size = static_cast<std::size_t>(plan.bytes(static_cast<Memory>(i)) + 2 * kAlignment);
-    pools_[i].storage = View1<std::byte>("moray::arena::" + std::string(kMemoryNames[i]), size);
+    Pool& pool = pools_[i];
+    pool.capacity = plan.bytes(static_cast<Memory>(i)) + 2 * kAlignment;
+    const auto size = static_cast<std::size_t>(pool.capacity);
+    const std::string label = "moray::arena::" + std::string(kMemoryNames[i]);
+    if (static_cast<Memory>(i) == Memory::snapshot) {
+      pool.host_storage = decltype(pool.host_storage)(label, size);
+      pool.begin = pool.host_storage.data();
+    } else {
+      pool.storage = View1<std::byte>(label, size);
+      pool.begin = pool.storage.data();
+    }
   }
   reserved_ = true;
   shared_ = plan.shared_;

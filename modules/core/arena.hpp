@@ -14,10 +14,19 @@
 
 namespace moray {
 
-/// What a buffer is for. `moray plan` prints bytes by these names.
-enum class Memory : int { weights, gradients, optimizer, activations, communication, workspace };
-inline constexpr std::array<std::string_view, 6> kMemoryNames = {
-    "weights", "gradients", "optimizer", "activations", "communication", "workspace"};
+/// What a buffer is for. `moray plan` prints bytes by these names. `snapshot`, what an asynchronous
+/// save writes behind the next steps, is memory of the host on every backend.
+enum class Memory : int {
+  weights,
+  gradients,
+  optimizer,
+  activations,
+  communication,
+  workspace,
+  snapshot
+};
+inline constexpr std::array<std::string_view, 7> kMemoryNames = {
+    "weights", "gradients", "optimizer", "activations", "communication", "workspace", "snapshot"};
 
 /// A matrix of as many rows as tokens happen to be routed to a rank: the one kind of buffer that may
 /// grow during a run, when the counts of a micro-batch ask for more than the planned headroom.
@@ -113,7 +122,10 @@ class Arena {
  private:
   struct Pool {
     std::int64_t used = 0;
+    std::int64_t capacity = 0;
     View1<std::byte> storage;
+    Kokkos::View<std::byte*, Kokkos::LayoutRight, Kokkos::HostSpace> host_storage;
+    std::byte* begin = nullptr;  ///< of the one that is used
   };
   std::byte* take(Memory memory, std::int64_t count, std::size_t element);
   std::byte* share(std::string_view key, std::int64_t bytes);

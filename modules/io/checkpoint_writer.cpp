@@ -32,8 +32,9 @@ std::string utc_now() {
 
 }  // namespace
 
-CheckpointWriter::CheckpointWriter(Collective& ranks, std::string folder, std::string run)
-    : ranks_(ranks), folder_(std::move(folder)), run_(std::move(run)) {}
+CheckpointWriter::CheckpointWriter(Collective& ranks, std::string folder, std::string run,
+                                   OpenOutput open)
+    : ranks_(ranks), folder_(std::move(folder)), run_(std::move(run)), open_(std::move(open)) {}
 
 CheckpointWriter::~CheckpointWriter() {
   abandon();
@@ -58,7 +59,7 @@ void CheckpointWriter::begin(const CheckpointContent& content) {
   std::memcpy(offsets_.data(), packed.data(), packed.size());
   agree(ranks_, [&] {
     MORAY_REQUIRE(offsets_.size() == content_.datasets.size());
-    tensors_ = File(fmt::format("{}/{}", temporary_, kTensorFile), O_WRONLY);
+    tensors_ = open_(fmt::format("{}/{}", temporary_, kTensorFile));
   });
 }
 
@@ -112,19 +113,29 @@ void CheckpointWriter::write_slab(const Slab& slab) {
                         digest_of(data + (begin - slab.offset) * width, bytes)});
     const std::int64_t reached = grid.begin(block + 1);
     if ((reached - pending) * width < kWriteBytes && block + 1 < last) continue;
-    tensors_.write(data + (pending - slab.offset) * width,
-                   static_cast<std::size_t>((reached - pending) * width),
-                   offsets_[slab.dataset] + pending * width);
+    tensors_->write(data + (pending - slab.offset) * width,
+                    static_cast<std::size_t>((reached - pending) * width),
+                    offsets_[slab.dataset] + pending * width);
     pending = reached;
     crash_point("block_written");
   }
 }
 
-std::string CheckpointWriter::commit() {
+void CheckpointWriter::finish() {
+  if (finished_ || failure_ != nullptr) return;
   crash_point("blocks_written");
+  try {
+    tensors_->sync();  // each rank, since each node has a cache of its own
+    finished_ = true;
+  } catch (...) {
+    failure_ = std::current_exception();
+  }
+}
+
+std::string CheckpointWriter::commit() {
+  finish();
   agree(ranks_, [&] {
     if (failure_ != nullptr) std::rethrow_exception(failure_);
-    tensors_.sync();  // each rank, since each node has a cache of its own
   });
   crash_point("tensors_synced");
   collect_digests();
@@ -238,8 +249,9 @@ void CheckpointWriter::abandon() noexcept {
 }
 
 std::string save_checkpoint(Collective& ranks, const std::string& folder, const std::string& run,
-                            const CheckpointContent& content, std::span<const Slab> slabs) {
-  CheckpointWriter writer(ranks, folder, run);
+                            const CheckpointContent& content, std::span<const Slab> slabs,
+                            OpenOutput open) {
+  CheckpointWriter writer(ranks, folder, run, std::move(open));
   writer.begin(content);
   writer.write(slabs);
   return writer.commit();

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <exception>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "core/collective.hpp"
+#include "io/block_output.hpp"
 #include "io/checkpoint_format.hpp"
 #include "io/files.hpp"
 
@@ -24,14 +26,15 @@ struct Slab {
 /// whichever rank: every rank throws the same Error(io), NoSpace where the disk is full, the temporary
 /// folder is removed, and the checkpoints that were there are untouched.
 ///
-/// `begin` and `commit` are called by all ranks together. `write` needs neither MPI nor HDF5, so a
-/// background thread may call it (one at a time, joined before `commit`); it keeps its failure for
-/// `commit`.
+/// `begin` and `commit` are called by all ranks together. `write` and `finish` need no HDF5 and call
+/// no collective, and no MPI either unless the output does, so a background thread may call them (one
+/// at a time, joined before `commit`); they keep their failure for `commit`.
 class CheckpointWriter {
  public:
   /// `folder` holds the checkpoints of a run and must be there; `run` tells this process's
   /// temporary folders from those of others (rank 0's value counts).
-  CheckpointWriter(Collective& ranks, std::string folder, std::string run);
+  CheckpointWriter(Collective& ranks, std::string folder, std::string run,
+                   OpenOutput open = posix_output);
   ~CheckpointWriter();
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
@@ -41,6 +44,8 @@ class CheckpointWriter {
   void begin(const CheckpointContent& content);
   /// Digests and writes slabs of this rank. Over all ranks, each block is written exactly once.
   void write(std::span<const Slab> slabs);
+  /// Makes what this rank wrote durable. `commit` does it where nobody has.
+  void finish();
   /// Makes it durable and gives it its name. Returns the path of the checkpoint.
   std::string commit();
 
@@ -68,12 +73,15 @@ class CheckpointWriter {
   std::vector<Record> records_;            // blocks that this rank wrote
   std::string temporary_;
   std::exception_ptr failure_;  // of this rank, until the next agreement
-  File tensors_;
+  OpenOutput open_;
+  std::unique_ptr<BlockOutput> tensors_;
+  bool finished_ = false;
   File blocks_;  // rank 0
 };
 
 /// begin, write, commit.
 std::string save_checkpoint(Collective& ranks, const std::string& folder, const std::string& run,
-                            const CheckpointContent& content, std::span<const Slab> slabs);
+                            const CheckpointContent& content, std::span<const Slab> slabs,
+                            OpenOutput open = posix_output);
 
 }  // namespace moray

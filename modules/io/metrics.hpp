@@ -116,9 +116,10 @@ class MetricsWriter {
   void append(const MetricRow& row);
   /// Fsyncs what was appended. Throws NoSpace on a full disk, and keeps the rows.
   void sync();
-  /// Moves the rows since the last segment to a new one. At each checkpoint and at the end. Throws
-  /// NoSpace on a full disk; the rows then stay where they are and go with the next segment.
-  void close_segment();
+  /// Moves the rows since the last segment, up to that of step `last`, to a new one. At each
+  /// checkpoint, with its step, and at the end. Throws NoSpace on a full disk; the rows then stay
+  /// where they are and go with the next segment.
+  void close_segment(std::int64_t last = INT64_MAX);
 
  private:
   /// Drops rows after `resumed` from the segments, the last ones first.

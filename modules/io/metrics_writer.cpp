@@ -132,21 +132,23 @@ void MetricsWriter::sync() {
   synced_ = std::chrono::steady_clock::now();
 }
 
-void MetricsWriter::close_segment() {
+void MetricsWriter::close_segment(std::int64_t last) {
   using namespace metrics_files;
   sync();
   std::int64_t end = 0;
   MetricTable table = read_rows(rows_path(run_), end);
   if (end != end_)
     fail(ExitCode::io, "{}: was changed by somebody else at byte {}", rows_path(run_), end);
-  table.cut(segment_step_, INT64_MAX);  // left there when the disk was full
+  MetricTable rest = table;
+  table.cut(segment_step_, last);  // those before are left there from a full disk
   if (table.rows == 0) return;
   const std::vector<std::int64_t> numbers = segments(run_);
   tell_full_disk(run_, [&] {
     write_segment(segment_path(run_, numbers.empty() ? 1 : numbers.back() + 1), table);
   });
   segment_step_ = table.last_step();
-  start_rows(MetricTable(schema_));
+  rest.cut(segment_step_, INT64_MAX);
+  start_rows(rest);
 }
 
 }  // namespace moray

@@ -7,6 +7,7 @@
 #include "training/layout_rules.hpp"
 #include "training/rank_memory.hpp"
 #include "training/samples.hpp"
+#include "training/saver.hpp"
 #include "training/timeline.hpp"
 
 namespace moray {
@@ -77,6 +78,7 @@ void plan_memory(const Deck& deck, Plan& plan) {
   allocate_rank(arena, layout, rank_shards(layout, model), model, optimizer);
   if (const auto sampler = make_sample_decoder(deck, layout.share))
     sampler->allocate(arena, &model);
+  allocate_snapshot(arena, deck.checkpoint, owned_bytes(model, optimizer, true));
   for (std::size_t i = 0; i < plan.bytes.size(); ++i)
     plan.bytes[i] = arena.bytes(static_cast<Memory>(i));
   if (kHostBackend) {

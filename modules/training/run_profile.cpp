@@ -72,8 +72,11 @@ RunProfile read_run_profile(const std::string& run) {
   profile.started = json_integer(resident, "started", place);
   profile.peak = json_integer(resident, "peak", place);
   const nlohmann::json& arena = json_member(json, "arena_bytes", place);
-  for (std::size_t i = 0; i < kMemoryNames.size(); ++i)
-    profile.arena[i] = json_integer(arena, std::string(kMemoryNames[i]).c_str(), place);
+  for (std::size_t i = 0; i < kMemoryNames.size(); ++i) {
+    const std::string name(kMemoryNames[i]);
+    // Runs from before there was this kind of memory had none of it.
+    if (arena.contains(name)) profile.arena[i] = json_integer(arena, name.c_str(), place);
+  }
   for (const nlohmann::json& part : json_array(json, "parts", place)) {
     profile.parts.push_back({json_string(part, "name", place), json_integer(part, "calls", place),
                              json_real(part, "slowest_seconds", place),

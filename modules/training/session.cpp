@@ -46,7 +46,8 @@ TrainingSession::TrainingSession(const TrainRequest& request, const Communicator
       collective_(ranks),
       deck_(request.reading.deck),
       trainer_(deck_, ranks),
-      data_(deck_.data, data_shape(request)) {
+      data_(deck_.data, data_shape(request)),
+      saver_(collective_, deck_.checkpoint) {
   const auto needed =
       static_cast<std::uint64_t>(trainer_.timeline().samples_before(trainer_.timeline().total()));
   if (data_.samples() < needed) {
@@ -87,6 +88,8 @@ void TrainingSession::prepare_memory() {
   const auto allocate = [&](Arena& arena) {
     trainer_.allocate(arena);
     if (sampler_) sampler_->allocate(arena, &trainer_.model());
+    saver_.set_snapshot(allocate_snapshot(
+        arena, deck_.checkpoint, owned_bytes(trainer_.model(), trainer_.optimizer(), root())));
   };
   Arena plan;
   allocate(plan);
@@ -213,10 +216,6 @@ static void refuse(const TrainRequest& request, const Communicator& ranks) {
            "change batch.sequences, batch.micro or the ranks",
            request.deck_path, n, ranks.size(), std::max<std::int64_t>(deck.batch.micro, 1));
     }
-  }
-  if (deck.checkpoint.io != "posix") {
-    fail(ExitCode::usage, "{}: checkpoint.io = {}: checkpoints are written with posix calls only",
-         request.deck_path, deck.checkpoint.io);
   }
 }
 

@@ -13,6 +13,7 @@
 #include "io/run_lock.hpp"
 #include "training/run.hpp"
 #include "training/run_profile.hpp"
+#include "training/saver.hpp"
 #include "training/stop.hpp"
 #include "training/trainer.hpp"
 
@@ -44,10 +45,25 @@ class TrainingSession {
   // Loop (session_loop.cpp).
   void after_step(const StepReport& report, double seconds);
   double validate();
-  void save();
-  void save_if_room();
-  StopReason agree_to_stop(double seconds);
+  struct Agreement {
+    StopReason reason;
+    bool minutes_due;  ///< checkpoint.every_minutes have gone by
+    bool written;      ///< all ranks have written the save under way
+  };
+  Agreement agree_after_step(double seconds);
+  ExitCode steps();
   void finish(ExitCode code);
+
+  // Saves (session_save.cpp).
+  void save();
+  void begin_save();
+  void complete_save();
+  void complete_save_of_failed_run() noexcept;
+  void save_if_room();
+  void record_save(const std::string& path, std::int64_t step, double waited);
+  void missed_save(std::int64_t step, const std::string& reason);
+  Saver::Place checkpoint_place() const;
+  std::vector<StateTensor> owned();
 
   // Output (session_report.cpp).
   void banner() const;
@@ -77,14 +93,16 @@ class TrainingSession {
   bool recorded_ = false;                    ///< rank 0: the folder is this start's
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<StopWatch> stop_;
+  Saver saver_;
   std::string data_digests_;
-  bool resumes_ = false;         ///< the state of a run goes on, not only its weights
-  std::int64_t step_ = 0;        ///< steps done
-  std::int64_t first_step_ = 0;  ///< steps done when this start began
-  std::int64_t saved_ = -1;      ///< step of the newest checkpoint
-  std::int64_t verified_ = -1;   ///< step of the checkpoint that was read
-  double last_save_seconds_ = 0;
-  double last_save_at_ = 0;  ///< of the stop watch
+  bool resumes_ = false;          ///< the state of a run goes on, not only its weights
+  std::int64_t step_ = 0;         ///< steps done
+  std::int64_t first_step_ = 0;   ///< steps done when this start began
+  std::int64_t saved_ = -1;       ///< step of the newest checkpoint
+  std::int64_t verified_ = -1;    ///< step of the checkpoint that was read
+  double last_save_seconds_ = 0;  ///< what a save takes that nothing goes on beside
+  double begin_seconds_ = 0;      ///< that steps waited when the save under way was begun
+  double last_save_at_ = 0;       ///< of the stop watch
   double mean_step_seconds_ = 0;
   struct {
     std::size_t validation, sample, checkpoint;

@@ -1,6 +1,7 @@
 #include "training/state.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <unordered_map>
 
 #include "core/error.hpp"
@@ -155,10 +156,34 @@ std::vector<StateTensor> owned_state(Model<float>& model, const Optimizer& optim
   return tensors;
 }
 
+std::int64_t owned_bytes(const Model<float>& model, const Optimizer& optimizer, bool has_biases) {
+  constexpr std::int64_t kFloat = sizeof(float);
+  const std::int64_t moment = bytes_of(optimizer.bf16_moments() ? Dtype::bfloat16 : Dtype::float32);
+  const std::int64_t element = kFloat + 2 * moment + (optimizer.has_ema() ? kFloat : 0);
+  std::int64_t bytes = 0;
+  for (const Optimizer::Piece& p : optimizer.pieces()) bytes += p.count * element;
+  if (!has_biases) return bytes;
+  for (const Moe<float>* moe : model.moe_layers()) {
+    bytes += moe->bias().size * kFloat;
+    bytes += static_cast<std::int64_t>(moe->loads().size()) * bytes_of(Dtype::int64);
+  }
+  return bytes;
+}
+
+void copy_piece(const StateTensor& tensor, const StatePiece& piece, void* host) {
+  const auto bytes = static_cast<std::size_t>(piece.count * bytes_of(tensor.spec.dtype));
+  if (kHostBackend || tensor.on_host) {
+    std::memcpy(host, piece.data, bytes);
+  } else {
+    copy_to_host(static_cast<const char*>(piece.data), bytes, static_cast<char*>(host));
+  }
+}
+
 std::string save_state(Collective& ranks, const std::string& folder, const std::string& run,
-                       const std::vector<StateTensor>& tensors, CheckpointContent content) {
+                       const std::vector<StateTensor>& tensors, CheckpointContent content,
+                       OpenOutput open) {
   for (const StateTensor& tensor : tensors) content.datasets.push_back(tensor.spec);
-  CheckpointWriter writer(ranks, folder, run);
+  CheckpointWriter writer(ranks, folder, run, std::move(open));
   writer.begin(content);
   std::vector<char> staging;
   for (std::size_t d = 0; d < tensors.size(); ++d) {
@@ -167,7 +192,7 @@ std::string save_state(Collective& ranks, const std::string& folder, const std::
       const void* data = piece.data;
       if (!kHostBackend && !tensors[d].on_host) {
         staging.resize(static_cast<std::size_t>(piece.count * bytes));
-        copy_to_host(static_cast<const char*>(data), staging.size(), staging.data());
+        copy_piece(tensors[d], piece, staging.data());
         data = staging.data();
       }
       const Slab slab{d, piece.offset, piece.count, data};

@@ -39,9 +39,16 @@ std::vector<StateTensor> optimizer_state(const Model<float>& model, const Optimi
 std::vector<StateTensor> owned_state(Model<float>& model, const Optimizer& optimizer,
                                      bool has_biases);
 
+/// Bytes of all pieces of owned_state; a counting arena's model will do.
+std::int64_t owned_bytes(const Model<float>& model, const Optimizer& optimizer, bool has_biases);
+
+/// Copies a piece of `tensor` into host memory.
+void copy_piece(const StateTensor& tensor, const StatePiece& piece, void* host);
+
 /// Writes the owned state of all ranks. Returns the path.
 std::string save_state(Collective& ranks, const std::string& folder, const std::string& run,
-                       const std::vector<StateTensor>& tensors, CheckpointContent content);
+                       const std::vector<StateTensor>& tensors, CheckpointContent content,
+                       OpenOutput open = posix_output);
 
 /// Throws Error(io) when a dataset is missing or has another shape or dtype; reads no value.
 void require_state(const Checkpoint& checkpoint, const std::vector<StateTensor>& tensors);

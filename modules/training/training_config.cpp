@@ -141,10 +141,14 @@ void declare(Section& section, CheckpointConfig& config) {
       .key("keep_every", config.keep_every,
            "Checkpoints at multiples of this are kept for good; 0: none.")
       .at_least(0);
+  section.key("asynchronous", config.asynchronous,
+              "A save at an interval copies the state into host memory, and a thread writes the "
+              "copy behind the next steps; false: steps wait for the write. Saves at the end of a "
+              "start, all saves where no interval is set, and those by mpiio always wait.");
   section
       .key("io", config.io,
            "posix: each rank writes its blocks by itself; mpiio: MPI-IO, for file systems that "
-           "need it.")
+           "need it; MPI is called by one thread, so steps then wait for each save.")
       .one_of({"posix", "mpiio"});
 }
 

@@ -82,6 +82,7 @@ struct CheckpointConfig {
   double every_minutes = 0;
   std::int64_t keep_last = 3;
   Amount keep_every{0};
+  bool asynchronous = true;  ///< saves that are not the last go on behind the next steps
   std::string io = "posix";  ///< posix | mpiio
   friend bool operator==(const CheckpointConfig&, const CheckpointConfig&) = default;
 };

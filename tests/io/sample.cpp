@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 
 #include "io/checkpoint_reader.hpp"
 #include "tests/io/ranks.hpp"
@@ -96,10 +97,22 @@ std::vector<Slab> Sample::slabs(int rank, int size) const {
   return mine;
 }
 
-std::vector<std::string> save_sample(const std::string& folder, std::int64_t step, int ranks) {
+std::vector<std::string> save_sample(const std::string& folder, std::int64_t step, int ranks,
+                                     Writing writing) {
   const Sample sample(step);
   return run_ranks(ranks, [&](Collective& all) {
-    save_checkpoint(all, folder, "test", sample.content, sample.slabs(all.rank(), all.size()));
+    const std::vector<Slab> slabs = sample.slabs(all.rank(), all.size());
+    if (writing == Writing::in_front) {
+      save_checkpoint(all, folder, "test", sample.content, slabs);
+      return;
+    }
+    CheckpointWriter writer(all, folder, "test");
+    writer.begin(sample.content);
+    std::thread([&] {
+      writer.write(slabs);
+      writer.finish();
+    }).join();
+    writer.commit();
   });
 }
 

@@ -35,8 +35,11 @@ struct Sample {
   std::vector<Slab> slabs(int rank, int size) const;
 };
 
+/// Whether a rank writes its blocks itself, or a thread of it does.
+enum class Writing { in_front, behind };
 /// Saves the sample of a step from so many ranks (threads); returns the ranks' errors.
-std::vector<std::string> save_sample(const std::string& folder, std::int64_t step, int ranks = 1);
+std::vector<std::string> save_sample(const std::string& folder, std::int64_t step, int ranks = 1,
+                                     Writing writing = Writing::in_front);
 
 /// What `read` gives for every dataset equals the sample of the checkpoint's step, whole and in
 /// odd pieces.

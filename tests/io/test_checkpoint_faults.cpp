@@ -101,6 +101,7 @@ void install_faults() {
 }  // namespace
 
 TEST_CASE("killed at every named point of a save, nothing is lost", "[checkpoint][kill]") {
+  const Writing writing = GENERATE(Writing::in_front, Writing::behind);
   bool deleting = false;
   for (const std::string_view point : kCheckpointCrashPoints) {
     INFO(point);
@@ -110,7 +111,7 @@ TEST_CASE("killed at every named point of a save, nothing is lost", "[checkpoint
     REQUIRE(save_sample(folder.path(), 1)[0].empty());
     CHECK(killed([&] {
       ::setenv("MORAY_CHECKPOINT_DIE_AT", std::string(point).c_str(), 1);
-      save_sample(folder.path(), 2, kRanks);
+      save_sample(folder.path(), 2, kRanks, writing);
     }));
     check_after_interruption(folder.path());
   }
@@ -153,7 +154,8 @@ static void kill_at_random(int times) {
     TemporaryFolder folder;
     REQUIRE(save_sample(folder.path(), 1)[0].empty());
     const std::chrono::microseconds wait(random() % (span.count() + 1));
-    in_time += killed([&] { save_sample(folder.path(), 2, kRanks); },
+    const Writing writing = i % 2 == 0 ? Writing::in_front : Writing::behind;
+    in_time += killed([&] { save_sample(folder.path(), 2, kRanks, writing); },
                       [&](pid_t child) {
                         std::this_thread::sleep_for(wait);
                         ::kill(child, SIGKILL);
@@ -174,6 +176,7 @@ TEST_CASE("killed at 100 random moments, nothing is lost", "[checkpoint][kill][l
 TEST_CASE("a full or broken disk at each write and fsync: an error on every rank, nothing lost",
           "[checkpoint][full]") {
   const FileCalls saved = file_calls();
+  const Writing writing = GENERATE(Writing::in_front, Writing::behind);
   for (const int error : {ENOSPC, EIO}) {
     bool failed = true;
     for (int call = 1; failed; ++call) {
@@ -183,7 +186,7 @@ TEST_CASE("a full or broken disk at each write and fsync: an error on every rank
       failing_call = call;
       failing_errno = error;
       install_faults();
-      const auto errors = save_sample(folder.path(), 2, kRanks);
+      const auto errors = save_sample(folder.path(), 2, kRanks, writing);
       file_calls() = saved;
       failed = !errors[0].empty();
       INFO("call " << call << ": " << errors[0]);

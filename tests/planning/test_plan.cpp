@@ -4,6 +4,7 @@
 #include "training/deck.hpp"
 #include "training/rank_memory.hpp"
 #include "training/samples.hpp"
+#include "training/saver.hpp"
 
 using namespace moray;
 
@@ -116,6 +117,7 @@ TEST_CASE("the plan is what a real arena hands out", "[planning]") {
     const auto allocate = [&](Arena& arena) {
       allocate_rank(arena, layout, rank_shards(layout, model), model, optimizer);
       if (sampler) sampler->allocate(arena, &model);
+      allocate_snapshot(arena, deck.checkpoint, owned_bytes(model, optimizer, true));
     };
     allocate(counted);
     real.reserve(counted);
@@ -126,7 +128,27 @@ TEST_CASE("the plan is what a real arena hands out", "[planning]") {
     const auto parameters =
         static_cast<std::int64_t>(sizeof(float)) * (plan.parameters.total + plan.parameters.mtp);
     CHECK(plan.bytes[static_cast<std::size_t>(Memory::weights)] >= parameters);
+    // What an asynchronous save copies.
+    std::int64_t owned = 0;
+    for (const StateTensor& tensor : owned_state(model, optimizer, true)) {
+      for (const StatePiece& piece : tensor.pieces)
+        owned += piece.count * bytes_of(tensor.spec.dtype);
+    }
+    CHECK(owned == owned_bytes(model, optimizer, true));
+    CHECK(plan.bytes[static_cast<std::size_t>(Memory::snapshot)] == (owned + 63) / 64 * 64);
   }
+}
+
+TEST_CASE("no snapshot is planned where every save waits", "[planning]") {
+  const auto snapshot = [](const std::vector<std::string>& overrides) {
+    return make_plan(deck_of("tiny.yaml", overrides))
+        .bytes[static_cast<std::size_t>(Memory::snapshot)];
+  };
+  CHECK(snapshot({"checkpoint.every=0", "checkpoint.every_minutes=5"}) == snapshot({}));
+  CHECK(snapshot({}) > 0);
+  CHECK(snapshot({"checkpoint.every=0"}) == 0);
+  CHECK(snapshot({"checkpoint.asynchronous=false"}) == 0);
+  CHECK(snapshot({"checkpoint.io=mpiio"}) == 0);
 }
 
 TEST_CASE("more ranks hold fewer sequences and lanes each, and a buffer for exchange",

@@ -47,13 +47,16 @@ void start_mpi() {
 }
 
 /// Trains 8 steps with a save every other; returns the message of the error, empty if there was none.
-std::string train_with(const Fault& with, const std::string& out,
+std::string train_with(const Fault& with, const std::string& out, bool asynchronous,
                        const std::string& resume = "none") {
   start_mpi();
   TrainRequest request;
   request.deck_path = std::string(MORAY_INPUT_FOLDER) + "/tiny.yaml";
-  request.reading = try_read_deck(
-      request.deck_path, {"run.length=8", "checkpoint.every=2 steps", "checkpoint.keep_last=1"}, 1);
+  request.reading =
+      try_read_deck(request.deck_path,
+                    {"run.length=8", "checkpoint.every=2 steps", "checkpoint.keep_last=1",
+                     fmt::format("checkpoint.asynchronous={}", asynchronous)},
+                    1);
   request.out = out;
   request.resume = resume;
   fault = with;
@@ -84,9 +87,10 @@ std::string state_of(const std::string& run, std::int64_t step) {
 }  // namespace
 
 TEST_CASE("a full disk during saves that are not the last ends no run", "[trainer][full]") {
+  const bool asynchronous = GENERATE(false, true);
   TemporaryFolder folder;
-  REQUIRE(train_with({}, folder / "straight").empty());
-  REQUIRE(train_with({{4, 6}}, folder / "full").empty());
+  REQUIRE(train_with({}, folder / "straight", false).empty());
+  REQUIRE(train_with({{4, 6}}, folder / "full", asynchronous).empty());
   // The checkpoint before stays until there is another, whatever keep_last says.
   const std::string log = log_of(folder / "full");
   for (const char* text : {"NO CHECKPOINT at step 4", "NO CHECKPOINT at step 6",
@@ -104,19 +108,21 @@ TEST_CASE("a full disk during saves that are not the last ends no run", "[traine
 
 TEST_CASE("a full disk during the last save is an error, and a resume makes it good",
           "[trainer][full]") {
+  const bool asynchronous = GENERATE(false, true);
   TemporaryFolder folder;
-  REQUIRE(train_with({}, folder / "straight").empty());
-  const std::string message = train_with({{6, 8}}, folder / "full");
+  REQUIRE(train_with({}, folder / "straight", false).empty());
+  const std::string message = train_with({{6, 8}}, folder / "full", asynchronous);
   CHECK(message.find("No space left on device") != std::string::npos);
   CHECK(read_text(folder / "full/STATUS", 1000).starts_with("failed: "));
   CHECK(list_folder(folder / "full/checkpoints") == std::vector<std::string>{"step_00000004"});
-  REQUIRE(train_with({}, folder / "full", "auto").empty());
+  REQUIRE(train_with({}, folder / "full", asynchronous, "auto").empty());
   CHECK(state_of(folder / "full", 8) == state_of(folder / "straight", 8));
   CHECK(read_metrics(folder / "full").rows == 8);
 }
 
 TEST_CASE("a broken disk ends the run at once", "[trainer][full]") {
+  const bool asynchronous = GENERATE(false, true);
   TemporaryFolder folder;
-  CHECK_FALSE(train_with({{4}, EIO}, folder / "broken").empty());
+  CHECK_FALSE(train_with({{4}, EIO}, folder / "broken", asynchronous).empty());
   CHECK(list_folder(folder / "broken/checkpoints") == std::vector<std::string>{"step_00000002"});
 }
