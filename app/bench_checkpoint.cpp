@@ -24,7 +24,7 @@ namespace {
 constexpr const char* kDefaultDeck = "input/bench/checkpoint.yaml";
 constexpr int kRounds = 5;
 constexpr int kWarmSteps = 2;
-constexpr int kOtherSteps = 4;  // of a round, at least: with no save under way
+constexpr int kOtherSteps = 2;  // of a round, at least: with no save under way
 constexpr std::size_t kWriteBytes = std::size_t{8} << 20;  // as the writer of checkpoints does
 
 /// The median and how far the quartiles are apart.
