@@ -13,9 +13,8 @@ std::vector<Command> command_table(Options& o) {
   return {
       {"bench",
        "Measure on this machine: moray bench gemm, the products of a model beside OpenBLAS and "
-       "oneDNN; moray bench attention, its variants; moray bench alltoall, the traffic of tokens; "
-       "moray "
-       "bench checkpoint, what saving costs",
+       "oneDNN; attention, its variants; alltoall, the traffic of tokens; checkpoint, what saving "
+       "costs",
        bench,
        {{"what", "WHAT", "gemm, attention, alltoall or checkpoint", &o.topic, true},
         {"deck", "DECK",
