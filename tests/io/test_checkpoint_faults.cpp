@@ -154,7 +154,7 @@ static void kill_at_random(int times) {
     TemporaryFolder folder;
     REQUIRE(save_sample(folder.path(), 1)[0].empty());
     const std::chrono::microseconds wait(random() % (span.count() + 1));
-    const Writing writing = i % 2 == 0 ? Writing::in_front : Writing::behind;
+    const Writing writing = tries % 2 == 0 ? Writing::in_front : Writing::behind;
     in_time += killed([&] { save_sample(folder.path(), 2, kRanks, writing); },
                       [&](pid_t child) {
                         std::this_thread::sleep_for(wait);
