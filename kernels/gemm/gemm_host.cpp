@@ -7,6 +7,7 @@
 // tile's rows is packed as it is needed and serves all column tiles.
 #include "kernels/gemm/gemm_host.hpp"
 
+#include "core/progress.hpp"
 #include "kernels/gemm/gemm_pack.hpp"
 
 namespace moray::MORAY_ISA {
@@ -114,6 +115,9 @@ void pack_left_transposed(long i, long rows, long k, const float* a, long lda, f
   }
 }
 
+/// Register tiles, of some microseconds each, between two chances for communication.
+constexpr long kTilesOfProgress = 16;
+
 void multiply(GemmForm form, GemmStart start, long m, long n, long k, const float* a, long lda,
               const float* packed, long tile_begin, long tile_end, float* c, long ldc) {
   alignas(64) float slivers[kSlivers * kSliverFloats];
@@ -139,6 +143,7 @@ void multiply(GemmForm form, GemmStart start, long m, long n, long k, const floa
         tile.next = j + 1 < tile_end ? tile.c + kTileColumns
                                      : c + (i + rows) * ldc + tile_begin * kTileColumns;
         tile_function(rows, padded_columns(n, j) / kLanes, in_place)(tile);
+        if (j % kTilesOfProgress == 0) make_progress();
       }
     }
   }

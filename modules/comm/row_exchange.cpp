@@ -7,6 +7,8 @@
 namespace moray {
 namespace {
 
+constexpr const char* kPlace = "rows of tokens to their experts";
+
 /// MPI's counts and their running sums, in rows.
 void count(std::span<const std::int64_t> rows, std::vector<int>& counts, std::vector<int>& places) {
   counts.clear();
@@ -23,7 +25,7 @@ void count(std::span<const std::int64_t> rows, std::vector<int>& counts, std::ve
 }  // namespace
 
 RowExchange::~RowExchange() {
-  if (in_flight()) MPI_Wait(&request_, MPI_STATUS_IGNORE);
+  request_.wait();
   if (row_ != MPI_DATATYPE_NULL) MPI_Type_free(&row_);
 }
 
@@ -33,7 +35,7 @@ RowExchange& RowExchange::operator=(RowExchange&& other) noexcept {
   in_counts_.swap(other.in_counts_);
   in_places_.swap(other.in_places_);
   std::swap(row_, other.row_);
-  std::swap(request_, other.request_);
+  request_ = std::move(other.request_);
   return *this;
 }
 
@@ -48,13 +50,16 @@ void RowExchange::start(const Communicator& ranks, const void* out,
   check_mpi(MPI_Type_contiguous(static_cast<int>(row_bytes), MPI_BYTE, &row_),
             "MPI_Type_contiguous", "rows of tokens");
   check_mpi(MPI_Type_commit(&row_), "MPI_Type_commit", "rows of tokens");
+  MPI_Request request = MPI_REQUEST_NULL;
   check_mpi(MPI_Ialltoallv(out, out_counts_.data(), out_places_.data(), row_, in, in_counts_.data(),
-                           in_places_.data(), row_, ranks.raw(), &request_),
-            "MPI_Ialltoallv", "rows of tokens to their experts");
+                           in_places_.data(), row_, ranks.raw(), &request),
+            "MPI_Ialltoallv", kPlace);
+  request_.start(request);
 }
 
 void RowExchange::finish() {
-  check_mpi(MPI_Wait(&request_, MPI_STATUS_IGNORE), "MPI_Wait", "rows of tokens to their experts");
+  if (const int code = request_.wait(); code != MPI_SUCCESS)
+    check_mpi(code, "MPI_Ialltoallv", kPlace);
 }
 
 }  // namespace moray
