@@ -61,7 +61,7 @@ class CheckpointBench {
     });
     const auto allocate = [&](Arena& arena) {
       trainer_.allocate(arena);
-      bytes_ = owned_bytes(trainer_.model(), trainer_.optimizer(), ranks_.rank() == 0);
+      bytes_ = owned_bytes(trainer_.model(), trainer_.optimizer(), saved_gates());
       saver_.set_snapshot(allocate_snapshot(arena, deck.checkpoint, bytes_));
     };
     Arena plan;
@@ -132,6 +132,9 @@ class CheckpointBench {
   }
 
  private:
+  GateChoice saved_gates() const {
+    return [this](std::size_t moe_layer) { return trainer_.saves_gate(moe_layer); };
+  }
   /// Seconds of the slowest rank.
   double timed(const std::function<void()>& work) const {
     ranks_.barrier();
@@ -166,7 +169,7 @@ class CheckpointBench {
   }
 
   std::vector<StateTensor> owned() {
-    return owned_state(trainer_.model(), trainer_.optimizer(), ranks_.rank() == 0);
+    return owned_state(trainer_.model(), trainer_.optimizer(), saved_gates());
   }
   static CheckpointContent content(std::int64_t step) {
     CheckpointContent content;

@@ -51,6 +51,7 @@ Score score(Model<float>& model, Pass<float>& pass, const Tokenizer& tokenizer,
           tokens[static_cast<std::size_t>(std::min(first + i, last))];
     }
     model.forward(pass, batch, window, {0, Routing::evaluate});
+    pass.throw_error();
     fence(pass.exec, "moray::evaluate: losses to the host");
     const auto count = static_cast<std::size_t>(std::min(rows, last - first));
     copy_to_host(model.losses(0, 0).data, count, losses.data());

@@ -3,6 +3,7 @@
 #include "planning/plan.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <nlohmann/json.hpp>
 
@@ -10,6 +11,7 @@
 #include "core/error.hpp"
 #include "plan_schedules.hpp"
 #include "training/deck.hpp"
+#include "training/layout_rules.hpp"
 
 namespace moray {
 namespace {
@@ -44,12 +46,40 @@ void print_parameters(const ParameterPlan& p) {
   if (p.mtp > 0) fmt::print("  {:<14} {:>18}   unique to MTP modules\n", "mtp", grouped(p.mtp));
 }
 
+/// "embedding, layers 0-3 and 57-60, head"
+std::string layers_text(const std::vector<ModelChunk>& chunks) {
+  std::vector<std::string> words;
+  for (const ModelChunk& chunk : chunks) {
+    if (chunk.embedding) words.emplace_back("embedding");
+    if (chunk.layers == 1) words.push_back(fmt::format("layer {}", chunk.first));
+    if (chunk.layers > 1)
+      words.push_back(fmt::format("layers {}-{}", chunk.first, chunk.first + chunk.layers - 1));
+    if (chunk.head) words.emplace_back("head");
+  }
+  return fmt::format("{}", fmt::join(words, ", "));
+}
+
+void print_places(const Deck& deck, const Plan& plan) {
+  const PipelineShape shape = pipeline_shape(deck, deck.batch.sequences, plan.data_ranks);
+  fmt::print("\npipeline of {} places, {}, stages {}\n", shape.ranks, schedule_name(shape.kind),
+             plan.stages);
+  for (std::size_t p = 0; p < plan.places.size(); ++p) {
+    const Plan::Place& place = plan.places[p];
+    fmt::print("  {:<14} {:>18} {:>18}   {} micro-batches alive; {}\n", fmt::format("place {}", p),
+               grouped(place.bytes), bytes_text(place.bytes), place.slots,
+               layers_text(place.chunks));
+  }
+}
+
 void print_memory(const Deck& deck, const Plan& plan) {
+  if (deck.parallel.pipeline > 1) print_places(deck, plan);
   fmt::print(
-      "\nmemory of each of {} data rank{} ({} micro-batch{} of {} x {} a step, {} + {} lanes)\n",
-      plan.data_ranks, plan.data_ranks == 1 ? "" : "s", plan.micro_batches,
-      plan.micro_batches == 1 ? "" : "es", plan.micro, deck.batch.length, plan.lanes,
-      plan.expert_lanes);
+      "\nmemory of each of {} data rank{}{} ({} micro-batch{} of {} x {} a step, {} + {} lanes)\n",
+      plan.data_ranks, plan.data_ranks == 1 ? "" : "s",
+      plan.places.size() > 1 ? fmt::format(" of place {}, the fullest", plan.largest)
+                             : std::string(),
+      plan.micro_batches, plan.micro_batches == 1 ? "" : "es", plan.micro, deck.batch.length,
+      plan.lanes, plan.expert_lanes);
   for (std::size_t i = 0; i < plan.bytes.size(); ++i) {
     fmt::print("  {:<14} {:>18} {:>18}\n", kMemoryNames[i], grouped(plan.bytes[i]),
                bytes_text(plan.bytes[i]));
@@ -58,12 +88,6 @@ void print_memory(const Deck& deck, const Plan& plan) {
              bytes_text(plan.product_bytes));
   fmt::print("  {:<14} {:>18} {:>18}\n", "total", grouped(plan.total_bytes()),
              bytes_text(plan.total_bytes()));
-  if (deck.parallel.pipeline > 1) {
-    fmt::print(
-        "  Every rank is planned with all layers: parallel.pipeline = {} does not divide them "
-        "yet.\n",
-        deck.parallel.pipeline);
-  }
 }
 
 void print_traffic(const MoeConfig& moe, const TrafficPlan& t) {
@@ -105,6 +129,11 @@ void print_json(const std::string& path, const Plan& plan, const ScheduleCompari
   nlohmann::ordered_json modules = nlohmann::ordered_json::array();
   for (const ModuleParameters& m : plan.parameters.modules)
     modules.push_back({{"name", m.name}, {"total", m.total}, {"active", m.active}});
+  nlohmann::ordered_json places = nlohmann::ordered_json::array();
+  for (const Plan::Place& place : plan.places)
+    places.push_back({{"bytes", place.bytes},
+                      {"micro_batches_alive", place.slots},
+                      {"layers", layers_text(place.chunks)}});
   nlohmann::ordered_json bytes;
   for (std::size_t i = 0; i < plan.bytes.size(); ++i)
     bytes[std::string(kMemoryNames[i])] = plan.bytes[i];
@@ -124,6 +153,7 @@ void print_json(const std::string& path, const Plan& plan, const ScheduleCompari
         {"lanes", plan.lanes},
         {"expert_lanes", plan.expert_lanes},
         {"bytes", bytes}}},
+      {"pipeline", {{"stages", plan.stages}, {"places", places}, {"fullest", plan.largest}}},
       {"traffic",
        {{"ranks", plan.traffic.shares},
         {"two_hops", plan.traffic.two_hops},

@@ -45,8 +45,6 @@ int verify(const Options& options) {
     std::vector<std::string> overrides = options.overrides;
     for (const std::string& key : layout.overrides()) overrides.push_back(key);
     decks.push_back(read_deck(options.deck, overrides, nullptr, layout.ranks()));
-    if (decks.back().parallel.pipeline > 1)
-      fail(ExitCode::usage, "moray verify: parallel.pipeline above 1 is not trained");
   }
   Runtime runtime(options);
   return runtime.run([&](const Communicator& ranks) {

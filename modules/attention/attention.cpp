@@ -56,14 +56,17 @@ typename Mla<Real>::Slot Mla<Real>::make_slot(Arena& arena, std::int64_t tokens,
 }
 
 template <class Real>
-typename Mla<Real>::Deferred Mla<Real>::make_deferred(Arena& arena, std::int64_t tokens) const {
+typename Mla<Real>::Deferred Mla<Real>::make_deferred(Arena& arena, std::int64_t tokens,
+                                                      bool own) const {
+  const auto take = [&](const char* key, std::int64_t cols) {
+    return arena.deferred_matrix<Real>(key, tokens, cols, own);
+  };
   Deferred deferred;
-  deferred.dout = arena.shared_matrix<Real>("attention.dout", tokens, o_proj_.out());
-  deferred.ddown = arena.shared_matrix<Real>("attention.ddown", tokens, down_.out());
-  deferred.dkv = arena.shared_matrix<Real>("attention.dkv", tokens, kv_width());
-  deferred.dq = compressed_query()
-                    ? arena.shared_matrix<Real>("attention.dq", tokens, query_width())
-                    : deferred.ddown.column_range(0, query_width());
+  deferred.dout = take("attention.dout", o_proj_.out());
+  deferred.ddown = take("attention.ddown", down_.out());
+  deferred.dkv = take("attention.dkv", kv_width());
+  deferred.dq = compressed_query() ? take("attention.dq", query_width())
+                                   : deferred.ddown.column_range(0, query_width());
   return deferred;
 }
 

@@ -48,7 +48,7 @@ class Mla {
       const AttentionConfig& config);
 
   Slot make_slot(Arena& arena, std::int64_t tokens, bool recompute) const;
-  Deferred make_deferred(Arena& arena, std::int64_t tokens) const;
+  Deferred make_deferred(Arena& arena, std::int64_t tokens, bool own = false) const;
   /// Buffers shared by all layers; once a layer, so that the largest request counts.
   void make_workspace(Arena& arena, std::int64_t sequences, std::int64_t rows);
 

@@ -1,5 +1,6 @@
 #include "comm/mesh.hpp"
 
+#include <algorithm>
 #include <bit>
 
 #include "core/error.hpp"
@@ -21,8 +22,10 @@ int as_int(std::int64_t x) {
 }  // namespace
 
 MeshPlace mesh_place(const MeshShape& shape, std::int64_t index) {
-  MORAY_REQUIRE(index >= 0 && index < shape.data && shape.data % shape.expert == 0);
+  MORAY_REQUIRE(index >= 0 && index < shape.ranks() && shape.data % shape.expert == 0);
   MeshPlace place;
+  place.pipeline = index / shape.data;
+  index %= shape.data;
   place.share = index % shape.expert;
   if (shape.exact) {
     MORAY_REQUIRE(std::has_single_bit(static_cast<std::uint64_t>(shape.data)));
@@ -44,11 +47,14 @@ Mesh::Mesh(const Communicator& world, const MeshShape& shape)
       shape_(shape),
       order_(node_order(world)),
       place_(mesh_place(shape, order_.index)),
-      data_(world.split(0, as_int(place_.data))),
-      expert_group_(world.split(as_int(place_.replica), as_int(place_.share))),
-      replicas_(world.split(as_int(place_.share), as_int(place_.replica))) {
-  MORAY_REQUIRE(shape.data == world.size() && data_.rank() == place_.data &&
-                expert_group_.size() == shape.expert && replicas_.size() == shape.replicas());
+      pipeline_(world.split(as_int(place_.data), as_int(place_.pipeline))),
+      data_(world.split(as_int(place_.pipeline), as_int(place_.data))),
+      expert_group_(data_.split(as_int(place_.replica), as_int(place_.share))),
+      replicas_(data_.split(as_int(place_.share), as_int(place_.replica))) {
+  MORAY_REQUIRE(shape.ranks() == world.size() && data_.rank() == place_.data &&
+                pipeline_.rank() == place_.pipeline && expert_group_.size() == shape.expert &&
+                replicas_.size() == shape.replicas());
+  if (shape.mirrored) make_mirrors();
   group_node_ranks_ = moray::group_node_ranks(
       shape, shape.nodes > 0 ? shape.data / shape.nodes : order_.node_ranks);
   if (group_node_ranks_ == 0) return;
@@ -56,6 +62,23 @@ Mesh::Mesh(const Communicator& world, const MeshShape& shape)
   const int in_node = as_int(place_.share % group_node_ranks_);
   across_ = expert_group_.split(in_node, node);
   inside_ = expert_group_.split(node, in_node);
+}
+
+/// Stages s and P-1-s are on the same ranks, of pipeline places s and P-1-s, in two orders: a rank's
+/// first chunk is of direction 0, with J = 2 j, its second one of direction 1.
+void Mesh::make_mirrors() {
+  const bool lower = place_.pipeline < shape_.pipeline / 2;
+  const std::int64_t pair = std::min(place_.pipeline, shape_.pipeline - 1 - place_.pipeline);
+  for (const bool lower_stage : {true, false}) {
+    const int direction = lower == lower_stage ? 0 : 1;
+    mirrors_.push_back(world_.split(as_int(pair), as_int(2 * place_.data) + direction));
+    expert_mirrors_.push_back(world_.split(as_int(pair * shape_.expert + place_.share),
+                                           as_int(2 * place_.replica) + direction));
+    MORAY_REQUIRE(mirrors_.back().rank() == 2 * place_.data + direction);
+  }
+  if (lower) return;
+  std::swap(mirrors_[0], mirrors_[1]);
+  std::swap(expert_mirrors_[0], expert_mirrors_[1]);
 }
 
 std::int64_t group_node_ranks(const MeshShape& shape, std::int64_t node_ranks) {

@@ -33,6 +33,20 @@ std::byte* Arena::take(Memory memory, std::int64_t count, std::size_t element) {
   return pool.begin + skip + begin;
 }
 
+Arena::Mark Arena::mark() const {
+  Mark mark{};
+  for (std::size_t i = 0; i < pools_.size(); ++i) mark[i] = pools_[i].used;
+  return mark;
+}
+
+void Arena::rewind(const Mark& to) {
+  for (std::size_t i = 0; i < pools_.size(); ++i) pools_[i].used = to[i];
+}
+
+void Arena::advance(const Mark& to) {
+  for (std::size_t i = 0; i < pools_.size(); ++i) pools_[i].used = std::max(pools_[i].used, to[i]);
+}
+
 std::byte* Arena::share(std::string_view key, std::int64_t bytes) {
   auto found = shared_.find(key);
   if (!reserved_) {

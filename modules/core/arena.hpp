@@ -98,6 +98,24 @@ class Arena {
     return {shared_matrix<T>(key, 1, size).data, size};
   }
 
+  /// What a backward leaves for its weight gradients: shared by name when they follow at once, else a
+  /// buffer of its `own` among the activations.
+  template <class T>
+  Matrix<T> deferred_matrix(std::string_view key, std::int64_t rows, std::int64_t cols, bool own) {
+    return own ? matrix<T>(Memory::activations, rows, cols) : shared_matrix<T>(key, rows, cols);
+  }
+  template <class T>
+  Rows<T> deferred_rows(std::string_view key, std::int64_t rows, std::int64_t cols, bool own) {
+    return own ? this->rows<T>(Memory::activations, rows, cols) : shared_rows<T>(key, rows, cols);
+  }
+
+  /// Lets several layouts use the same memory, one at a time: what was taken after mark() counts as
+  /// free after rewind(), and the larger layout counts in the end.
+  using Mark = std::array<std::int64_t, kMemoryNames.size()>;
+  Mark mark() const;
+  void rewind(const Mark& to);
+  void advance(const Mark& to);
+
   /// Rows that may grow.
   template <class T>
   Rows<T> rows(Memory memory, std::int64_t rows, std::int64_t cols) {

@@ -36,6 +36,7 @@ typename Block<Real>::Slot Block<Real>::make_slot(Arena& arena, Matrix<Real> h_i
   slot.attention = attention_.make_slot(arena, tokens, recompute);
   slot.h_mid = arena.matrix<Real>(Memory::activations, tokens, h_in.cols);
   slot.x2 = transient("block.x2");
+  slot.x2_again = recompute ? transient("block.x2_again") : slot.x2;
   slot.r2 = arena.vector<Real>(Memory::activations, tokens);
   if (ffn_) slot.ffn = ffn_->make_slot(arena, "ffn", tokens, recompute);
   if (moe_) slot.moe = moe_->make_slot(arena, sequences, tokens, recompute);
@@ -47,13 +48,13 @@ typename Block<Real>::Slot Block<Real>::make_slot(Arena& arena, Matrix<Real> h_i
 
 template <class Real>
 typename Block<Real>::Deferred Block<Real>::make_deferred(Arena& arena, const Slot& slot,
-                                                          std::int64_t tokens) {
+                                                          std::int64_t tokens, bool own) {
   const std::int64_t width = branch_.cols;
   Deferred deferred;
-  deferred.dout = arena.shared_matrix<Real>("block.dout", tokens, width);
-  deferred.attention = attention_.make_deferred(arena, tokens);
-  if (ffn_) deferred.ffn = ffn_->make_deferred(arena, "ffn", tokens);
-  if (moe_) deferred.moe = moe_->make_deferred(arena, slot.moe, tokens);
+  deferred.dout = arena.deferred_matrix<Real>("block.dout", tokens, width, own);
+  deferred.attention = attention_.make_deferred(arena, tokens, own);
+  if (ffn_) deferred.ffn = ffn_->make_deferred(arena, "ffn", tokens, own);
+  if (moe_) deferred.moe = moe_->make_deferred(arena, slot.moe, tokens, own);
   routed_dx_ = arena.shared_matrix<Real>("block.routed_dx", tokens, width);
   shared_dx_ = arena.shared_matrix<Real>("block.shared_dx", tokens, width);
   gate_dx_ = arena.shared_matrix<Real>("block.gate_dx", tokens, width);
@@ -93,10 +94,13 @@ void Block<Real>::after_attention(const Frame& frame, Slot& slot) {
 }
 
 template <class Real>
-void Block<Real>::dispatch_forward(const Frame& frame, Slot& slot) const {
-  if (!moe_) return;
-  moe_->dispatch_start(frame.pass, frame.rows, slot.x2, slot.moe);
-  moe_->dispatch_finish(frame.pass, slot.x2, slot.moe);
+void Block<Real>::dispatch_forward_start(const Frame& frame, Slot& slot) const {
+  if (moe_) moe_->dispatch_start(frame.pass, frame.rows, slot.x2, slot.moe);
+}
+
+template <class Real>
+void Block<Real>::dispatch_forward_finish(const Frame& frame, Slot& slot) const {
+  if (moe_) moe_->dispatch_finish(frame.pass, slot.moe);
 }
 
 template <class Real>
@@ -109,10 +113,14 @@ void Block<Real>::experts_forward(const Frame& frame, Slot& slot) const {
 }
 
 template <class Real>
-void Block<Real>::combine_forward(const Frame& frame, Slot& slot, Matrix<Real> h_out) const {
+void Block<Real>::combine_forward_start(const Frame& frame, Slot& slot) const {
+  if (moe_) moe_->combine_start(frame.pass, slot.moe);
+}
+
+template <class Real>
+void Block<Real>::combine_forward_finish(const Frame& frame, Slot& slot, Matrix<Real> h_out) const {
   Pass<Real>& pass = frame.pass;
   if (moe_) {
-    moe_->combine_start(pass, slot.moe);
     moe_->combine_finish(pass, slot.moe, branch_);
     observe(pass, "routed", branch_);
   }
@@ -127,12 +135,16 @@ void Block<Real>::combine_forward(const Frame& frame, Slot& slot, Matrix<Real> h
 // Input gradients ---------------------------------------------------------------------------------
 
 template <class Real>
-void Block<Real>::combine_backward(const Frame& frame, Slot& slot, Deferred& deferred,
-                                   Matrix<const Real> dh) const {
+void Block<Real>::combine_backward_start(const Frame& frame, Slot& slot, Deferred& deferred,
+                                         Matrix<const Real> dh) const {
   copy<Real>(frame.pass.exec, dh, deferred.dout);
-  if (!moe_) return;
-  moe_->combine_backward_start(frame.pass, deferred.dout, slot.moe, deferred.moe);
-  moe_->combine_backward_finish(frame.pass, deferred.dout, slot.moe, deferred.moe);
+  if (moe_) moe_->combine_backward_start(frame.pass, deferred.dout, slot.moe, deferred.moe);
+}
+
+template <class Real>
+void Block<Real>::combine_backward_finish(const Frame& frame, Slot& slot,
+                                          Deferred& deferred) const {
+  if (moe_) moe_->combine_backward_finish(frame.pass, deferred.dout, slot.moe, deferred.moe);
 }
 
 template <class Real>
@@ -145,10 +157,13 @@ void Block<Real>::experts_backward(const Frame& frame, Slot& slot, Deferred& def
 }
 
 template <class Real>
-void Block<Real>::dispatch_backward(const Frame& frame, Slot& slot) const {
-  if (!moe_) return;
-  moe_->dispatch_backward_start(frame.pass, slot.moe);
-  moe_->dispatch_backward_finish(frame.pass, slot.moe, routed_dx_);
+void Block<Real>::dispatch_backward_start(const Frame& frame, Slot& slot) const {
+  if (moe_) moe_->dispatch_backward_start(frame.pass, slot.moe);
+}
+
+template <class Real>
+void Block<Real>::dispatch_backward_finish(const Frame& frame, Slot& slot) const {
+  if (moe_) moe_->dispatch_backward_finish(frame.pass, slot.moe, routed_dx_);
 }
 
 template <class Real>
@@ -181,13 +196,12 @@ template <class Real>
 void Block<Real>::experts_backward_weight(const Frame& frame, Slot& slot,
                                           const Deferred& deferred) const {
   Pass<Real>& pass = frame.pass;
-  if (frame.recompute) norm2_.recompute(pass, slot.h_mid, slot.r2, slot.x2);
+  if (frame.recompute) norm2_.recompute(pass, slot.h_mid, slot.r2, slot.x2_again);
   if (moe_) {
-    moe_->experts_backward_weight(pass, frame.rows, frame.recompute, deferred.dout, slot.x2,
+    moe_->experts_backward_weight(pass, frame.rows, frame.recompute, deferred.dout, slot.x2_again,
                                   slot.moe, deferred.moe);
-    moe_->gate_backward_weight(pass, frame.rows, slot.x2, deferred.moe);
   } else {
-    ffn_->backward_weight(pass, frame.rows, frame.recompute, deferred.dout, slot.x2, slot.ffn,
+    ffn_->backward_weight(pass, frame.rows, frame.recompute, deferred.dout, slot.x2_again, slot.ffn,
                           deferred.ffn);
   }
 }
@@ -195,6 +209,7 @@ void Block<Real>::experts_backward_weight(const Frame& frame, Slot& slot,
 template <class Real>
 void Block<Real>::attention_backward_weight(const Frame& frame, Slot& slot,
                                             const Deferred& deferred) const {
+  if (moe_) moe_->gate_backward_weight(frame.pass, frame.rows, slot.x2_again, deferred.moe);
   if (frame.recompute) norm1_.recompute(frame.pass, slot.h_in, slot.r1, slot.x1);
   attention_.backward_weight(frame.pass, frame.rows, frame.recompute, slot.x1, slot.attention,
                              deferred.attention);
@@ -205,17 +220,26 @@ void Block<Real>::attention_backward_weight(const Frame& frame, Slot& slot,
 template <class Real>
 void Block<Real>::forward(const Frame& frame, Slot& slot, Matrix<Real> h_out) {
   attention_forward(frame, slot);
-  dispatch_forward(frame, slot);
+  after_gate(frame, slot, h_out);
+}
+
+template <class Real>
+void Block<Real>::after_gate(const Frame& frame, Slot& slot, Matrix<Real> h_out) const {
+  dispatch_forward_start(frame, slot);
+  dispatch_forward_finish(frame, slot);
   experts_forward(frame, slot);
-  combine_forward(frame, slot, h_out);
+  combine_forward_start(frame, slot);
+  combine_forward_finish(frame, slot, h_out);
 }
 
 template <class Real>
 void Block<Real>::backward_input(const Frame& frame, Slot& slot, Deferred& deferred,
                                  Matrix<Real> dh) const {
-  combine_backward(frame, slot, deferred, dh);
+  combine_backward_start(frame, slot, deferred, dh);
+  combine_backward_finish(frame, slot, deferred);
   experts_backward(frame, slot, deferred);
-  dispatch_backward(frame, slot);
+  dispatch_backward_start(frame, slot);
+  dispatch_backward_finish(frame, slot);
   attention_backward(frame, slot, deferred, dh);
 }
 

@@ -14,8 +14,8 @@ namespace moray {
 /// gradient, so that one micro-batch's communication can run under another's computation:
 ///
 ///   phase      forward                          backward_input             backward_weight
-///   attention  x1 = norm1(h); h' = h + mla(x1)  dh' = dh + dnorm2(dx2)     mla's projections
-///              x2 = norm2(h'); gate             dh = dh' + dnorm1(dmla)    gate
+///   attention  x1 = norm1(h); h' = h + mla(x1)  dh' = dh + dnorm2(dx2)     gate
+///              x2 = norm2(h'); gate             dh = dh' + dnorm1(dmla)    mla's projections
 ///   dispatch   rows to experts                  tree sum of their dx       -
 ///   experts    shared and routed, or the FFN    their dx                   their projections
 ///   combine    h'' = h' + (routed + shared)     rows of dh'' to experts    -
@@ -28,7 +28,8 @@ class Block {
     Vector<Real> r1;
     typename Mla<Real>::Slot attention;
     Matrix<Real> h_mid;
-    Matrix<Real> x2;  ///< shared under recompute
+    Matrix<Real> x2;        ///< shared under recompute
+    Matrix<Real> x2_again;  ///< the same where the backward needs it, beside another forward's x2
     Vector<Real> r2;
     typename Ffn<Real>::Slot ffn;
     typename Moe<Real>::Slot moe;
@@ -49,7 +50,8 @@ class Block {
   }
   Slot make_slot(Arena& arena, Matrix<Real> h_in, std::int64_t sequences, std::int64_t rows,
                  bool recompute);
-  Deferred make_deferred(Arena& arena, const Slot& slot, std::int64_t tokens);
+  /// Shared by all layers when weight gradients follow at once, else `own`.
+  Deferred make_deferred(Arena& arena, const Slot& slot, std::int64_t tokens, bool own = false);
 
   /// What the four phases of one micro-batch share.
   struct Frame {
@@ -65,23 +67,31 @@ class Block {
   /// attention_forward of some positions of each sequence, with its cache instead of its past rows.
   void attention_decode(const Frame& frame, Slot& slot, const LatentCache<Real>& cache,
                         std::int64_t position);
-  void dispatch_forward(const Frame& frame, Slot& slot) const;
+  void dispatch_forward_start(const Frame& frame, Slot& slot) const;
+  void dispatch_forward_finish(const Frame& frame, Slot& slot) const;
   void experts_forward(const Frame& frame, Slot& slot) const;
-  void combine_forward(const Frame& frame, Slot& slot, Matrix<Real> h_out) const;
+  void combine_forward_start(const Frame& frame, Slot& slot) const;
+  void combine_forward_finish(const Frame& frame, Slot& slot, Matrix<Real> h_out) const;
 
   /// dh (T, D) holds the gradient of the output; attention_backward leaves that of the input.
-  void combine_backward(const Frame& frame, Slot& slot, Deferred& deferred,
-                        Matrix<const Real> dh) const;
+  void combine_backward_start(const Frame& frame, Slot& slot, Deferred& deferred,
+                              Matrix<const Real> dh) const;
+  void combine_backward_finish(const Frame& frame, Slot& slot, Deferred& deferred) const;
   void experts_backward(const Frame& frame, Slot& slot, Deferred& deferred) const;
-  void dispatch_backward(const Frame& frame, Slot& slot) const;
+  void dispatch_backward_start(const Frame& frame, Slot& slot) const;
+  void dispatch_backward_finish(const Frame& frame, Slot& slot) const;
   void attention_backward(const Frame& frame, Slot& slot, Deferred& deferred,
                           Matrix<Real> dh) const;
 
+  /// After combine_backward and experts_backward.
   void experts_backward_weight(const Frame& frame, Slot& slot, const Deferred& deferred) const;
+  /// After attention_backward and experts_backward_weight.
   void attention_backward_weight(const Frame& frame, Slot& slot, const Deferred& deferred) const;
 
   /// All phases in order, for schedules without overlap.
   void forward(const Frame& frame, Slot& slot, Matrix<Real> h_out);
+  /// Those after attention.
+  void after_gate(const Frame& frame, Slot& slot, Matrix<Real> h_out) const;
   void backward_input(const Frame& frame, Slot& slot, Deferred& deferred, Matrix<Real> dh) const;
   void backward_weight(const Frame& frame, Slot& slot, const Deferred& deferred) const;
 

@@ -23,9 +23,9 @@ typename Ffn<Real>::Slot Ffn<Real>::make_slot(Arena& arena, const std::string& n
 
 template <class Real>
 typename Ffn<Real>::Deferred Ffn<Real>::make_deferred(Arena& arena, const std::string& name,
-                                                      std::int64_t tokens) {
+                                                      std::int64_t tokens, bool own) {
   dact_ = arena.shared_matrix<Real>(name + ".dact", tokens, down_.in());
-  return {arena.shared_matrix<Real>(name + ".dgate_up", tokens, gate_up_.out())};
+  return {arena.deferred_matrix<Real>(name + ".dgate_up", tokens, gate_up_.out(), own)};
 }
 
 template <class Real>

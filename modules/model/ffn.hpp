@@ -28,7 +28,7 @@ class Ffn {
 
   /// `name` tells apart the shared buffers of networks that are used at the same time.
   Slot make_slot(Arena& arena, const std::string& name, std::int64_t tokens, bool recompute) const;
-  Deferred make_deferred(Arena& arena, const std::string& name, std::int64_t tokens);
+  Deferred make_deferred(Arena& arena, const std::string& name, std::int64_t tokens, bool own);
 
   /// x (T, D), out (T, D).
   void forward(Pass<Real>& pass, Matrix<const Real> x, Slot& slot, Matrix<Real> out) const;

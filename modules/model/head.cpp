@@ -14,7 +14,7 @@ Head<Real>::Head(Parameters<Real>& parameters, std::int64_t width, std::int64_t 
 template <class Real>
 typename Head<Real>::Slot Head<Real>::make_slot(Arena& arena, std::int64_t rows) const {
   Slot slot;
-  slot.logits = arena.matrix<Real>(Memory::activations, std::min(rows, chunk_), linear_.out());
+  slot.logits = arena.shared_matrix<Real>("head.logits", std::min(rows, chunk_), linear_.out());
   slot.m = arena.vector<Real>(Memory::activations, rows);
   slot.l = arena.vector<Real>(Memory::activations, rows);
   slot.loss = arena.vector<Real>(Memory::activations, rows);
@@ -32,6 +32,7 @@ void Head<Real>::forward(Pass<Real>& pass, Matrix<const Real> h, Vector<const st
                                 slot.m.slice(first, count), slot.l.slice(first, count),
                                 slot.loss.slice(first, count));
   }
+  kept_ = chunk_ >= h.rows ? slot.loss.data : nullptr;
 }
 
 /// Turns the logits of rows [first, first + logits.rows) into their gradients, use by use.
@@ -86,7 +87,8 @@ template <class Real>
 void Head<Real>::backward_input(Pass<Real>& pass, const RowLayout& rows, std::span<const Use> uses,
                                 Matrix<const Real> h, Vector<const std::int32_t> targets,
                                 Slot& slot, Matrix<Real> dh) const {
-  const bool kept = chunk_ >= h.rows;
+  const bool kept = kept_ == slot.loss.data;
+  if (!kept) kept_ = nullptr;
   for (std::int64_t first = 0; first < h.rows; first += chunk_) {
     const std::int64_t count = std::min(chunk_, h.rows - first);
     const Matrix<Real> logits = slot.logits.row_range(0, count);
@@ -101,7 +103,7 @@ void Head<Real>::backward_input(Pass<Real>& pass, const RowLayout& rows, std::sp
 template <class Real>
 void Head<Real>::backward_weight(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> h,
                                  const Slot& slot) const {
-  if (chunk_ >= h.rows) linear_.backward_weight(pass, rows, slot.logits, h);
+  if (kept_ == slot.loss.data) linear_.backward_weight(pass, rows, slot.logits, h);
 }
 
 template class Head<float>;

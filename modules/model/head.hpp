@@ -10,12 +10,12 @@ namespace moray {
 /// Output head and cross-entropy. Its rows are, for each sequence, those of all uses: S of the
 /// trunk, then S - k of each MTP module, so that the weight gradient is one chain in
 /// (g, use, position). Logits exist for at most `chunk` rows at a time; with a chunk that holds all
-/// rows they are kept and nothing is computed twice.
+/// rows they are kept, and nothing is computed twice unless another micro-batch comes between.
 template <class Real>
 class Head {
  public:
   struct Slot {
-    Matrix<Real> logits;  ///< (min(R, chunk), V); dlogit after backward_input
+    Matrix<Real> logits;  ///< (min(R, chunk), V), of all slots; dlogit after backward_input
     Vector<Real> m, l;    ///< (R)
     Vector<Real> loss;    ///< (R) token losses
   };
@@ -54,6 +54,8 @@ class Head {
 
   Linear<Real> linear_;
   std::int64_t chunk_ = 0;
+  mutable const Real* kept_ =
+      nullptr;  ///< losses of the slot whose logits, or dlogit, are all there
 };
 
 }  // namespace moray

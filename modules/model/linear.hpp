@@ -1,8 +1,10 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/error.hpp"
 #include "core/kokkos.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "model/batch_layout.hpp"
@@ -18,6 +20,15 @@ struct Pass {
   const Parameters<Real>* parameters = nullptr;
   std::vector<GemmTask<Real>> tasks;  ///< scratch of the modules; keeps its capacity
   Probe<Real>* probe = nullptr;       ///< none in normal runs
+  /// The first value that is not finite. The step goes on, so that ranks which wait for this one are
+  /// not left alone; whoever runs it throws afterwards.
+  std::optional<Error> error = {};
+  void throw_error() {
+    if (!error) return;
+    const Error thrown = *error;
+    error.reset();
+    throw thrown;
+  }
 };
 
 /// Shows a stage to the pass's probe, if there is one: a tensor with the same number of rows for

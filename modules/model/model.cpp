@@ -1,36 +1,37 @@
 #include "model/model.hpp"
 
+#include <algorithm>
+
 #include "core/error.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 #include "kernels/embedding/embedding.hpp"
 #include "kernels/random/random.hpp"
+#include "model/chunk_pass.hpp"
 
 namespace moray {
-namespace {
-
-/// Tells the probe, if there is one, where the stages that follow are.
 template <class Real>
-void enter(const Pass<Real>& pass, const char* place, std::int64_t index,
-           const BatchLayout& batch) {
-  if (pass.probe != nullptr) pass.probe->enter(place, index, batch);
-}
-
-}  // namespace
-
-template <class Real>
-Model<Real>::Model(const ModelConfig& config, const ExpertShare& share)
-    : config_(config), share_(share) {
+Model<Real>::Model(const ModelConfig& config, const ExpertShare& share,
+                   std::vector<ModelChunk> chunks)
+    : config_(config), share_(share), chunks_(std::move(chunks)) {
   const ModelSizes& sizes = config.model;
+  if (chunks_.empty()) chunks_ = {{0, sizes.layers, true, true}};
+  const auto in_chunk = [&](auto has) {
+    const auto found = std::find_if(chunks_.begin(), chunks_.end(), has);
+    parameters_.set_chunk(found == chunks_.end() ? -1 : static_cast<int>(found - chunks_.begin()));
+  };
+  in_chunk([](const ModelChunk& c) { return c.embedding; });
   embedding_ = parameters_.declare(Region::dense, sizes.width,
                                    {{"model.embed_tokens.weight", sizes.vocabulary}});
   blocks_.reserve(static_cast<std::size_t>(sizes.layers));
   for (std::int64_t layer = 0; layer < sizes.layers; ++layer) {
+    in_chunk([&](const ModelChunk& c) { return c.has(layer); });
     const bool dense = layer < sizes.dense_layers || config.moe.experts == 0;
     blocks_.emplace_back(parameters_, fmt::format("model.layers.{}.", layer), config_, dense,
                          share_);
     if (!dense) moe_layers_.push_back(&blocks_.back().moe());
   }
   trunk_moe_layers_ = static_cast<std::int64_t>(moe_layers_.size());
+  in_chunk([](const ModelChunk& c) { return c.head; });
   norm_ = Norm<Real>(parameters_, "model.norm.weight", sizes.width, sizes.norm_eps);
   head_ = Head<Real>(parameters_, sizes.width, sizes.vocabulary, sizes.head_chunk);
   mtp_.reserve(static_cast<std::size_t>(depth()));
@@ -62,46 +63,108 @@ void Model<Real>::allocate(Arena& arena, const ModelUse& use, const Model* lende
     if (lender == nullptr) moe_layers_[i]->allocate_state(arena);
   }
   rotary_ = RotaryTable<Real>(arena, config_.attention, use.rows);
+  allocate_embedding_uses(arena);
+
+  const auto overlaid = [&](auto make) {
+    std::vector<decltype(make(std::size_t{0}))> all;
+    const Arena::Mark begin = arena.mark();
+    Arena::Mark end = begin;
+    for (std::size_t chunk = 0; chunk < chunks_.size(); ++chunk) {
+      arena.rewind(begin);
+      all.push_back(make(chunk));
+      arena.advance(end);
+      end = arena.mark();
+    }
+    return all;
+  };
+  slots_.clear();
+  deferred_.clear();
+  for (int i = 0; i < use.slots; ++i) {
+    slots_.push_back(overlaid([&](std::size_t chunk) { return make_slot(arena, chunks_[chunk]); }));
+  }
+  for (int i = 0; i <= use.deferred; ++i) {
+    deferred_.push_back(
+        overlaid([&](std::size_t chunk) { return make_deferred(arena, chunk, i > 0); }));
+  }
+  allocate_workspace(arena);
+}
+
+/// Gradients of the embedding's uses by MTP modules, and, on another rank than the embedding, its copy.
+template <class Real>
+void Model<Real>::allocate_embedding_uses(Arena& arena) {
+  embedding_uses_.clear();
+  embedding_copy_ = {};
+  const auto has_head = [](const ModelChunk& c) { return c.head; };
+  if (depth() == 0 || std::none_of(chunks_.begin(), chunks_.end(), has_head)) return;
+  if (embedding_.offset < 0) {
+    embedding_copy_ = arena.matrix<Real>(Memory::weights, embedding_.rows, embedding_.cols);
+  }
+  for (std::int64_t k = 1; use_.training && k <= depth(); ++k) {
+    embedding_uses_.push_back(
+        arena.matrix<Real>(Memory::gradients, use_.lanes, embedding_.rows * embedding_.cols));
+  }
+}
+
+template <class Real>
+typename Model<Real>::Slot Model<Real>::make_slot(Arena& arena, const ModelChunk& chunk) {
   const std::int64_t width = config_.model.width;
-  const std::int64_t tokens = use.sequences * use.rows;
-  const std::int64_t head_tokens = use.sequences * head_rows();
+  const std::int64_t tokens = use_.sequences * use_.rows;
   const auto keep = [&](std::int64_t rows) {
     return arena.matrix<Real>(Memory::activations, rows, width);
   };
-
-  slots_.clear();
-  deferred_.clear();
-  for (Block<Real>& block : blocks_) {
-    slots_.push_back(block.make_slot(arena, keep(tokens), use.sequences, use.rows, use.recompute));
-    if (use.training || block.has_experts())
-      deferred_.push_back(block.make_deferred(arena, slots_.back(), tokens));
+  Slot slot;
+  for (std::int64_t layer = chunk.first; layer < chunk.first + chunk.layers; ++layer) {
+    slot.layers.push_back(blocks_[static_cast<std::size_t>(layer)].make_slot(
+        arena, keep(tokens), use_.sequences, use_.rows, use_.recompute));
   }
-  h_last_ = keep(tokens);
-  r_last_ = arena.vector<Real>(Memory::activations, tokens);
-  h_all_ = keep(head_tokens);
-  head_slot_ = head_.make_slot(arena, head_tokens);
-  row_logits_ = arena.vector<Real>(Memory::workspace, config_.model.vocabulary);
-  inputs_.clear();
-  mtp_slots_.clear();
-  mtp_deferred_.clear();
-  embedding_uses_.clear();
-  head_uses_.clear();
   for (std::int64_t k = 0; k <= depth(); ++k) {
-    inputs_.push_back(arena.vector<std::int32_t>(Memory::activations, use.sequences * use_rows(k)));
-    head_uses_.push_back({use_first(k), use_rows(k), Real(1)});
+    const bool read = k == 0 ? chunk.embedding : chunk.head;
+    slot.inputs.push_back(
+        arena.vector<std::int32_t>(Memory::activations, read ? use_.sequences * use_rows(k) : 0));
   }
-  targets_ = arena.vector<std::int32_t>(Memory::activations, head_tokens);
+  if (!chunk.head) return slot;
+  slot.h_last = keep(tokens);
+  slot.r_last = arena.vector<Real>(Memory::activations, tokens);
+  slot.h_all = keep(use_.sequences * head_rows());
+  slot.head = head_.make_slot(arena, use_.sequences * head_rows());
+  slot.targets = arena.vector<std::int32_t>(Memory::activations, use_.sequences * head_rows());
   for (std::int64_t k = 1; k <= depth(); ++k) {
-    MtpModule<Real>& module = mtp_[static_cast<std::size_t>(k - 1)];
-    mtp_slots_.push_back(module.make_slot(arena, use.sequences, use_rows(k), use.recompute));
-    mtp_deferred_.push_back(
-        module.make_deferred(arena, mtp_slots_.back(), use.sequences * use_rows(k)));
-    if (use.training) {
-      embedding_uses_.push_back(
-          arena.matrix<Real>(Memory::gradients, use.lanes, embedding_.rows * embedding_.cols));
-    }
+    slot.mtp.push_back(mtp_[static_cast<std::size_t>(k - 1)].make_slot(
+        arena, use_.sequences, use_rows(k), use_.recompute));
   }
-  if (use.training) {
+  return slot;
+}
+
+template <class Real>
+typename Model<Real>::Deferred Model<Real>::make_deferred(Arena& arena, std::size_t chunk,
+                                                          bool own) {
+  const ModelChunk& part = chunks_[chunk];
+  Slot& slot = slots_[0][chunk];
+  Deferred deferred;
+  for (std::int64_t i = 0; i < part.layers; ++i) {
+    Block<Real>& block = blocks_[static_cast<std::size_t>(part.first + i)];
+    if (!use_.training && !block.has_experts()) continue;  // the gate's workspace is there
+    deferred.layers.push_back(block.make_deferred(arena, slot.layers[static_cast<std::size_t>(i)],
+                                                  use_.sequences * use_.rows, own));
+  }
+  for (std::int64_t k = 1; part.head && k <= depth(); ++k) {
+    const auto at = static_cast<std::size_t>(k - 1);
+    deferred.mtp.push_back(
+        mtp_[at].make_deferred(arena, slot.mtp[at], use_.sequences * use_rows(k), own));
+  }
+  return deferred;
+}
+
+template <class Real>
+void Model<Real>::allocate_workspace(Arena& arena) {
+  const std::int64_t width = config_.model.width;
+  const std::int64_t tokens = use_.sequences * use_.rows;
+  const std::int64_t head_tokens = use_.sequences * head_rows();
+  row_logits_ = arena.vector<Real>(Memory::workspace, config_.model.vocabulary);
+  head_uses_.clear();
+  for (std::int64_t k = 0; k <= depth(); ++k)
+    head_uses_.push_back({use_first(k), use_rows(k), Real(1)});
+  if (use_.training) {
     dh_ = arena.shared_matrix<Real>("model.dh", tokens, width);
     dh_all_ = arena.shared_matrix<Real>("model.dh_all", head_tokens, width);
     dembedding_ = arena.shared_matrix<Real>("model.dembedding", tokens, width);
@@ -125,6 +188,12 @@ void Model<Real>::initialize(const ExecSpace& exec, std::uint64_t seed) {
     const std::vector<Real> ones(static_cast<std::size_t>(values.size), Real(1));
     copy_to_device(ones.data(), ones.size(), values.data);
   }
+  if (embedding_copy_.data != nullptr) {
+    if constexpr (std::is_same_v<Real, float>) {
+      fill_normal(exec, random_key("model.embed_tokens.weight", seed), 0, config_.model.init_std,
+                  {embedding_copy_.data, embedding_copy_.rows * embedding_copy_.cols});
+    }
+  }
   for (Moe<Real>* moe : moe_layers_) {
     if (moe->bias().size > 0) zero<Real>(exec, matrix(moe->bias().data, 1, moe->bias().size));
   }
@@ -141,26 +210,30 @@ typename Model<Real>::Frame Model<Real>::frame(Pass<Real>& pass, const BatchLayo
 
 /// Inputs of use k are tokens k .. S - 1, their targets the tokens one further.
 template <class Real>
-void Model<Real>::upload(const BatchLayout& batch, std::span<const std::int32_t> tokens) {
-  MORAY_REQUIRE(batch.sequences() == use_.sequences &&
-                static_cast<std::int64_t>(tokens.size()) == use_.sequences * (use_.rows + 1));
+void Model<Real>::upload(const ModelUnit& unit, std::span<const std::int32_t> tokens) {
+  MORAY_REQUIRE(static_cast<std::int64_t>(tokens.size()) == use_.sequences * (use_.rows + 1));
+  Slot& slot = this->slot(unit);
+  const bool head = chunks_[static_cast<std::size_t>(unit.chunk)].head;
   const auto token = [&](std::int64_t sequence, std::int64_t i) {
     return tokens[static_cast<std::size_t>(sequence * (use_.rows + 1) + i)];
   };
   for (std::int64_t k = 0; k <= depth(); ++k) {
+    const Vector<std::int32_t> inputs = slot.inputs[static_cast<std::size_t>(k)];
+    if (inputs.size == 0) continue;
     std::size_t next = 0;
     for (std::int64_t sequence = 0; sequence < use_.sequences; ++sequence) {
       for (std::int64_t i = 0; i < use_rows(k); ++i) staging_[next++] = token(sequence, i + k);
     }
-    copy_to_device(staging_.data(), next, inputs_[static_cast<std::size_t>(k)].data);
+    copy_to_device(staging_.data(), next, inputs.data);
   }
+  if (!head) return;
   std::size_t next = 0;
   for (std::int64_t sequence = 0; sequence < use_.sequences; ++sequence) {
     for (std::int64_t k = 0; k <= depth(); ++k) {
       for (std::int64_t i = 0; i < use_rows(k); ++i) staging_[next++] = token(sequence, i + k + 1);
     }
   }
-  copy_to_device(staging_.data(), next, targets_.data);
+  copy_to_device(staging_.data(), next, slot.targets.data);
 }
 
 template <class Real>
@@ -191,38 +264,22 @@ void Model<Real>::add_to_uses(Pass<Real>& pass, std::int64_t use, std::int64_t r
 }
 
 template <class Real>
+Matrix<Real> Model<Real>::input(const ModelUnit& unit) const {
+  const Slot& slot = this->slot(unit);
+  return slot.layers.empty() ? slot.h_last : slot.layers.front().h_in;
+}
+
+template <class Real>
 void Model<Real>::forward(Pass<Real>& pass, const BatchLayout& batch,
                           std::span<const std::int32_t> tokens, const Options& options) {
-  pass.parameters = &parameters_;
-  upload(batch, tokens);
-  const Matrix<const Real> table = parameters_.weight(embedding_);
-  embedding_forward<Real>(pass.exec, table, inputs_[0], slots_.empty() ? h_last_ : slots_[0].h_in);
-  for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
-    enter(pass, "layer", static_cast<std::int64_t>(layer), batch);
-    const Matrix<Real> out = layer + 1 < blocks_.size() ? slots_[layer + 1].h_in : h_last_;
-    blocks_[layer].forward(frame(pass, batch, 0, options), slots_[layer], out);
-  }
-  if (depth() == 0) {
-    norm_.forward(pass, h_last_, h_all_, r_last_);
-  } else {
-    for (std::int64_t s = 0; s < use_.sequences; ++s) {
-      norm_.forward(pass, h_last_.row_range(s * use_.rows, use_.rows),
-                    h_all_.row_range(s * head_rows(), use_.rows),
-                    r_last_.slice(s * use_.rows, use_.rows));
-    }
-  }
-  for (std::int64_t k = 1; k <= depth(); ++k) {
-    auto& slot = mtp_slots_[static_cast<std::size_t>(k - 1)];
-    embedding_forward<Real>(pass.exec, table, inputs_[static_cast<std::size_t>(k)], slot.embedding);
-    from_uses(pass, k - 1, use_rows(k), h_all_, slot.h_prev);
-    enter(pass, "layer", config_.model.layers + k - 1, batch);
-    mtp_[static_cast<std::size_t>(k - 1)].forward(frame(pass, batch, k, options), slot);
-    to_uses(pass, k, use_rows(k), slot.h, h_all_);
-  }
-  head_.forward(pass, h_all_, targets_, head_slot_);
-  enter(pass, "head", -1, batch);
-  observe(pass, "h", h_all_);
-  observe(pass, "loss", matrix(head_slot_.loss.data, head_slot_.loss.size, 1));
+  MORAY_REQUIRE(chunks_.size() == 1 && chunks_[0].embedding && chunks_[0].head);
+  upload({}, tokens);
+  ForwardPass<Real>(*this, pass, {}, batch, options, {}).run();
+}
+
+template <class Real>
+void Model<Real>::backward(Pass<Real>& pass, const BatchLayout& batch, const Options& options) {
+  BackwardPass<Real>(*this, pass, {}, batch, options, dh_).run();
 }
 
 template <class Real>
@@ -233,27 +290,27 @@ void Model<Real>::decode(Pass<Real>& pass, const BatchLayout& batch,
   MORAY_REQUIRE(depth() == 0 && caches.size() == blocks_.size() &&
                 static_cast<std::int64_t>(tokens.size()) == use_.sequences * use_.rows);
   pass.parameters = &parameters_;
-  copy_to_device(tokens.data(), tokens.size(), inputs_[0].data);
+  Slot& slot = this->slot({});
+  copy_to_device(tokens.data(), tokens.size(), slot.inputs[0].data);
   const Frame f{
       pass, RowLayout{&batch, use_.rows}, use_.rows, table, use_.recompute, Routing::evaluate};
-  embedding_forward<Real>(pass.exec, parameters_.weight(embedding_), inputs_[0], slots_[0].h_in);
+  embedding_forward<Real>(pass.exec, embedding_table(), slot.inputs[0], input({}));
   for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
-    Block<Real>& block = blocks_[layer];
-    block.attention_decode(f, slots_[layer], caches[layer], position);
-    block.dispatch_forward(f, slots_[layer]);
-    block.experts_forward(f, slots_[layer]);
-    block.combine_forward(f, slots_[layer],
-                          layer + 1 < blocks_.size() ? slots_[layer + 1].h_in : h_last_);
+    blocks_[layer].attention_decode(f, slot.layers[layer], caches[layer], position);
+    blocks_[layer].after_gate(
+        f, slot.layers[layer],
+        layer + 1 < blocks_.size() ? slot.layers[layer + 1].h_in : slot.h_last);
   }
+  pass.throw_error();
   if (!head) return;
-  norm_.forward(pass, h_last_, h_all_, r_last_);
-  MORAY_REQUIRE(use_.rows == 1 && head_slot_.logits.rows == use_.sequences);
-  head_.linear().forward(pass, h_all_, head_slot_.logits);
+  norm_.forward(pass, slot.h_last, slot.h_all, slot.r_last);
+  MORAY_REQUIRE(use_.rows == 1 && slot.head.logits.rows == use_.sequences);
+  head_.linear().forward(pass, slot.h_all, slot.head.logits);
 }
 
 template <class Real>
 void Model<Real>::backward_embedding(Pass<Real>& pass, const BatchLayout& batch, std::int64_t use,
-                                     Matrix<const Real> dy) {
+                                     const Slot& slot, Matrix<const Real> dy) {
   const std::int64_t rows = use_rows(use);
   for (const LaneSegment& segment : batch.segments()) {
     const std::int64_t first = segment.first * rows;
@@ -262,52 +319,10 @@ void Model<Real>::backward_embedding(Pass<Real>& pass, const BatchLayout& batch,
         use == 0 ? parameters_.gradient(embedding_, segment.lane)
                  : matrix(embedding_uses_[static_cast<std::size_t>(use - 1)].row(segment.lane),
                           embedding_.rows, embedding_.cols);
-    const Vector<std::int32_t> tokens = inputs_[static_cast<std::size_t>(use)];
+    const Vector<std::int32_t> tokens = slot.inputs[static_cast<std::size_t>(use)];
     embedding_backward<Real>(pass.exec, dy.row_range(first, count), tokens.slice(first, count),
                              gradient);
   }
-}
-
-template <class Real>
-void Model<Real>::backward_mtp(Pass<Real>& pass, const BatchLayout& batch, const Options& options) {
-  for (std::int64_t k = depth(); k >= 1; --k) {
-    const auto at = static_cast<std::size_t>(k - 1);
-    const std::int64_t tokens = use_.sequences * use_rows(k);
-    const Matrix<Real> dh = dh_.row_range(0, tokens);
-    const Matrix<Real> dembedding = dembedding_.row_range(0, tokens);
-    const Matrix<Real> dh_prev = dh_prev_.row_range(0, tokens);
-    from_uses(pass, k, use_rows(k), dh_all_, dh);
-    enter(pass, "layer", config_.model.layers + k - 1, batch);
-    const Frame f = frame(pass, batch, k, options);
-    mtp_[at].backward_input(f, mtp_slots_[at], mtp_deferred_[at], dh, dembedding, dh_prev);
-    mtp_[at].backward_weight(f, mtp_slots_[at], mtp_deferred_[at]);
-    backward_embedding(pass, batch, k, dembedding);
-    add_to_uses(pass, k - 1, use_rows(k), dh_prev, dh_all_);  // head first, then MTP
-  }
-}
-
-template <class Real>
-void Model<Real>::backward(Pass<Real>& pass, const BatchLayout& batch, const Options& options) {
-  pass.parameters = &parameters_;
-  for (std::size_t k = 1; k < head_uses_.size(); ++k) head_uses_[k].lambda = options.mtp_lambda;
-  const RowLayout head_layout{&batch, head_rows()};
-  enter(pass, "head", -1, batch);
-  head_.backward_input(pass, head_layout, head_uses_, h_all_, targets_, head_slot_, dh_all_);
-  observe(pass, "dh", dh_all_);
-  head_.backward_weight(pass, head_layout, h_all_, head_slot_);
-  backward_mtp(pass, batch, options);
-  enter(pass, "end", -1, batch);
-  observe(pass, "dh", dh_all_);
-  from_uses(pass, 0, use_.rows, dh_all_, dh_);
-  const Frame f = frame(pass, batch, 0, options);
-  norm_.backward(pass, f.rows, dh_, h_last_, r_last_, dh_);
-  observe(pass, "norm.dx", dh_);
-  for (std::size_t layer = blocks_.size(); layer-- > 0;) {
-    enter(pass, "layer", static_cast<std::int64_t>(layer), batch);
-    blocks_[layer].backward_input(f, slots_[layer], deferred_[layer], dh_);
-    blocks_[layer].backward_weight(f, slots_[layer], deferred_[layer]);
-  }
-  backward_embedding(pass, batch, 0, dh_);
 }
 
 template <class Real>
@@ -320,24 +335,31 @@ void Model<Real>::clear_gradients(const ExecSpace& exec) {
 template <class Real>
 void Model<Real>::row_logits(Pass<Real>& pass, std::int64_t sequence, std::int64_t position,
                              std::span<Real> out) const {
-  const Matrix<const Real> h = h_all_.row_range(sequence * head_rows() + position, 1);
+  const Matrix<const Real> h = slot({}).h_all.row_range(sequence * head_rows() + position, 1);
   head_.linear().forward(pass, h, matrix(row_logits_.data, 1, row_logits_.size));
   fence(pass.exec, "moray::model: logits to the host");
   copy_to_host<Real>(row_logits_.data, out.size(), out.data());
 }
 
 template <class Real>
-Vector<const Real> Model<Real>::losses(std::int64_t sequence, std::int64_t use) const {
-  return head_slot_.loss.slice(sequence * head_rows() + use_first(use), use_rows(use));
+Vector<const Real> Model<Real>::losses(std::int64_t sequence, std::int64_t use,
+                                       const ModelUnit& unit) const {
+  return slot(unit).head.loss.slice(sequence * head_rows() + use_first(use), use_rows(use));
 }
 
 template <class Real>
-Vector<const Real> Model<Real>::balance_losses(std::int64_t moe_layer) const {
-  std::int64_t seen = 0;
-  for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
-    if (blocks_[layer].has_experts() && seen++ == moe_layer) return slots_[layer].moe.balance;
+Vector<const Real> Model<Real>::balance_losses(std::int64_t moe_layer,
+                                               const ModelUnit& unit) const {
+  const ModelChunk& chunk = chunks_[static_cast<std::size_t>(unit.chunk)];
+  const Slot& slot = this->slot(unit);
+  if (moe_layer >= trunk_moe_layers_) {
+    if (!chunk.head) return {};
+    return slot.mtp[static_cast<std::size_t>(moe_layer - trunk_moe_layers_)].block.moe.balance;
   }
-  return mtp_slots_[static_cast<std::size_t>(moe_layer - seen)].block.moe.balance;
+  const auto dense = static_cast<std::int64_t>(blocks_.size()) - trunk_moe_layers_;
+  const std::int64_t layer = dense + moe_layer;
+  if (!chunk.has(layer)) return {};
+  return slot.layers[static_cast<std::size_t>(layer - chunk.first)].moe.balance;
 }
 
 template class Model<float>;

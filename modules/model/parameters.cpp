@@ -18,6 +18,8 @@ std::int64_t Parameters<Real>::start(Region region) {
 template <class Real>
 WeightRef Parameters<Real>::declare(Region region, std::int64_t cols,
                                     const std::vector<Part>& parts, bool held) {
+  held = held && chunk_ >= 0;
+  region = in_chunk(region);
   WeightRef ref{region, held ? start(region) : -1, 0, cols};
   std::int64_t& size = sizes_[static_cast<std::size_t>(region)];
   for (const Part& part : parts) {
@@ -30,9 +32,11 @@ WeightRef Parameters<Real>::declare(Region region, std::int64_t cols,
 
 template <class Real>
 WeightRef Parameters<Real>::declare_vector(const std::string& name, std::int64_t elements) {
-  const WeightRef ref{Region::dense, start(Region::dense), 1, elements};
-  list_.push_back({name, Region::dense, ref.offset, elements, 1, true});
-  sizes_[static_cast<std::size_t>(Region::dense)] += elements;
+  const Region region = in_chunk(Region::dense);
+  const bool held = chunk_ >= 0;
+  const WeightRef ref{region, held ? start(region) : -1, 1, elements};
+  list_.push_back({name, region, ref.offset, elements, 1, true, held});
+  if (held) sizes_[static_cast<std::size_t>(region)] += elements;
   return ref;
 }
 
@@ -58,8 +62,11 @@ void Parameters<Real>::share_weights(const Parameters& lender) {
 template <class Real>
 void Parameters<Real>::allocate(Arena& arena, std::int64_t dense_lanes, std::int64_t expert_lanes) {
   allocate_weights(arena);
-  gradients_[0] = arena.matrix<Real>(Memory::gradients, dense_lanes, sizes_[0]);
-  gradients_[1] = arena.matrix<Real>(Memory::gradients, expert_lanes, sizes_[1]);
+  for (int r = 0; r < kRegions; ++r) {
+    gradients_[r] = arena.matrix<Real>(
+        Memory::gradients, is_expert(static_cast<Region>(r)) ? expert_lanes : dense_lanes,
+        sizes_[r]);
+  }
 }
 
 template <class Real>

@@ -9,9 +9,17 @@
 
 namespace moray {
 
-/// Tensors of a region share a deal: dense ones have L gradient lanes, experts X each.
-enum class Region : int { dense, expert };
-inline constexpr int kRegions = 2;
+/// Tensors of a region share gradient lanes, and the ranks that have copies of them: dense ones have L
+/// lanes, experts X each. A rank with two chunks of a pipeline has a pair of regions for each of them.
+enum class Region : int { dense, expert, second_dense, second_expert };
+inline constexpr int kRegions = 4;
+constexpr bool is_expert(Region region) {
+  return region == Region::expert || region == Region::second_expert;
+}
+/// 0 or 1.
+constexpr int chunk_of(Region region) {
+  return static_cast<int>(region) / 2;
+}
 
 /// A logical tensor with the name that it has in a Hugging Face DeepSeek-V3 checkpoint, in memory,
 /// in files and in messages. Each expert's matrix is a tensor of its own.
@@ -45,6 +53,9 @@ class Parameters {
     std::int64_t rows;
   };
 
+  /// What is declared from here on belongs to this chunk of the pipeline, the second one in regions of
+  /// its own; -1: to another rank, and is not held here.
+  void set_chunk(int chunk) { chunk_ = chunk; }
   /// Declares consecutive row blocks of one matrix with `cols` columns. Every rank declares every
   /// tensor of the model, in the same order; those of other ranks are not `held` and take no memory.
   WeightRef declare(Region region, std::int64_t cols, const std::vector<Part>& parts,
@@ -81,7 +92,11 @@ class Parameters {
 
  private:
   std::int64_t start(Region region);
+  Region in_chunk(Region region) const {
+    return static_cast<Region>(static_cast<int>(region) + (chunk_ > 0 ? 2 : 0));
+  }
 
+  int chunk_ = 0;
   std::vector<Parameter> list_;
   std::int64_t sizes_[kRegions] = {};
   Vector<Real> weights_[kRegions];

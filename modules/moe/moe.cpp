@@ -47,8 +47,7 @@ Moe<Real>::Moe(Parameters<Real>& parameters, const std::string& prefix, std::int
 
 template <class Real>
 void Moe<Real>::allocate_state(Arena& arena) {
-  if (rule_.score == GateScore::sigmoid)
-    bias_ = arena.vector<Real>(Memory::weights, config_.experts);
+  if (has_bias()) bias_ = arena.vector<Real>(Memory::weights, config_.experts);
   loads_.assign(static_cast<std::size_t>(config_.experts), 0);
   uncounted_ = loads_;
 }
@@ -92,7 +91,7 @@ typename Moe<Real>::Slot Moe<Real>::make_slot(Arena& arena, std::int64_t sequenc
 
 template <class Real>
 typename Moe<Real>::Deferred Moe<Real>::make_deferred(Arena& arena, const Slot& slot,
-                                                      std::int64_t tokens) {
+                                                      std::int64_t tokens, bool own) {
   const std::int64_t rows = slot.gate_up->capacity();
   const std::int64_t width = gate_.in();
   logits_ = arena.shared_matrix<Real>("moe.logits", tokens, config_.experts);
@@ -106,10 +105,10 @@ typename Moe<Real>::Deferred Moe<Real>::make_deferred(Arena& arena, const Slot& 
     deferred.received =
         arena.shared_rows<Real>("moe.received_dy", slot.received->capacity(), width);
   }
-  deferred.dy = arena.shared_rows<Real>("moe.dy", rows, width);
-  deferred.dgate_up = arena.shared_rows<Real>("moe.dgate_up", rows, 2 * config_.width);
-  deferred.dlogit = arena.shared_matrix<Real>("moe.dlogit", tokens, config_.experts);
-  if (has_shared()) deferred.shared = shared_.make_deferred(arena, "moe.shared", tokens);
+  deferred.dy = arena.deferred_rows<Real>("moe.dy", rows, width, own);
+  deferred.dgate_up = arena.deferred_rows<Real>("moe.dgate_up", rows, 2 * config_.width, own);
+  deferred.dlogit = arena.deferred_matrix<Real>("moe.dlogit", tokens, config_.experts, own);
+  if (has_shared()) deferred.shared = shared_.make_deferred(arena, "moe.shared", tokens, own);
   return deferred;
 }
 
@@ -124,12 +123,13 @@ void Moe<Real>::gate_forward(Pass<Real>& pass, const RowLayout& rows, std::int64
   std::int64_t bad = 0;
   fence(pass.exec, "moray::moe::gate: bad token to the host");
   copy_to_host(bad_token_.data, 1, &bad);
-  if (bad < rows.total()) {
-    fail(ExitCode::numerics,
-         "{}gate: a logit of position {} of sequence {} of this step is not finite; weights or "
-         "activations have "
-         "overflowed",
-         name_, bad % rows.rows, rows.batch->global()[static_cast<std::size_t>(bad / rows.rows)]);
+  if (bad < rows.total() && !pass.error) {
+    pass.error = Error(
+        ExitCode::numerics,
+        fmt::format("{}gate: a logit of position {} of sequence {} of this step is not finite; "
+                    "weights or activations have overflowed",
+                    name_, bad % rows.rows,
+                    rows.batch->global()[static_cast<std::size_t>(bad / rows.rows)]));
   }
   if (config_.sequence_loss > 0) {
     if (routing != Routing::replay) {
@@ -188,10 +188,8 @@ Matrix<const Real> Moe<Real>::dispatched(Matrix<const Real> x2, const Slot& slot
 }
 
 template <class Real>
-void Moe<Real>::dispatch_finish(Pass<Real>& pass, Matrix<const Real> x2, Slot& slot) const {
+void Moe<Real>::dispatch_finish(Pass<Real>& pass, Slot& slot) const {
   if (!share_.whole()) slot.traffic.dispatch_finish(pass.exec, slot.received);
-  gather_rows<Real>(pass.exec, dispatched(x2, slot), slot.route.source(),
-                    slot.x->first(slot.route.rows()));
 }
 
 template <class Real>
@@ -247,8 +245,11 @@ void Moe<Real>::experts_forward(Pass<Real>& pass, Matrix<const Real> x2, Slot& s
   const Matrix<Real> gate_up = slot.gate_up->first(route.rows());
   const Matrix<Real> act = slot.act->first(route.rows());
   const Matrix<Real> y = slot.y->first(route.rows());
+  const Matrix<Real> x = slot.x->first(route.rows());
   if (has_shared()) shared_.forward(pass, x2, slot.shared, shared_out);
-  grouped(pass, GemmForm::nt, gate_up_, route, slot.x->first(route.rows()), gate_up);
+  // Here and not in dispatch_finish: under recompute another micro-batch uses x between the two.
+  gather_rows<Real>(pass.exec, dispatched(x2, slot), route.source(), x);
+  grouped(pass, GemmForm::nt, gate_up_, route, x, gate_up);
   observe(pass, "experts.gate_up", route, gate_up);
   swiglu_forward<Real>(pass.exec, gate_up, route.weights(), act);
   observe(pass, "experts.act", route, act);

@@ -75,7 +75,7 @@ class Moe {
     uncounted_ = loads_;
   }
   Slot make_slot(Arena& arena, std::int64_t sequences, std::int64_t tokens, bool recompute) const;
-  Deferred make_deferred(Arena& arena, const Slot& slot, std::int64_t tokens);
+  Deferred make_deferred(Arena& arena, const Slot& slot, std::int64_t tokens, bool own = false);
 
   /// x2 (T, D): the normed input of the FFN. sample_rows is T of the sample (balance loss).
   /// Throws Error(numerics) for a logit that is not finite.
@@ -85,7 +85,7 @@ class Moe {
   /// runs under whatever else is computed. With all experts on this rank nothing is started.
   void dispatch_start(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> x2,
                       Slot& slot) const;
-  void dispatch_finish(Pass<Real>& pass, Matrix<const Real> x2, Slot& slot) const;
+  void dispatch_finish(Pass<Real>& pass, Slot& slot) const;
   /// shared_out (T, D) is written when there are shared experts.
   void experts_forward(Pass<Real>& pass, Matrix<const Real> x2, Slot& slot,
                        Matrix<Real> shared_out) const;
@@ -117,6 +117,7 @@ class Moe {
   const MoeConfig& config() const { return config_; }
   const ExpertShare& share() const { return share_; }
   bool has_shared() const { return config_.shared_experts > 0; }
+  bool has_bias() const { return rule_.score == GateScore::sigmoid; }
   /// (E); empty for a softmax gate.
   Vector<Real> bias() const { return bias_; }
   const std::string& name() const { return name_; }

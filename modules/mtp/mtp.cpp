@@ -38,33 +38,40 @@ typename MtpModule<Real>::Slot MtpModule<Real>::make_slot(Arena& arena, std::int
 
 template <class Real>
 typename MtpModule<Real>::Deferred MtpModule<Real>::make_deferred(Arena& arena, const Slot& slot,
-                                                                  std::int64_t tokens) {
+                                                                  std::int64_t tokens, bool own) {
   djoined_ = arena.shared_matrix<Real>("mtp.djoined", tokens, eh_proj_.in());
-  return {arena.shared_matrix<Real>("mtp.dx", tokens, eh_proj_.out()),
-          block_.make_deferred(arena, slot.block, tokens)};
+  return {arena.deferred_matrix<Real>("mtp.dx", tokens, eh_proj_.out(), own),
+          block_.make_deferred(arena, slot.block, tokens, own)};
 }
 
 template <class Real>
-void MtpModule<Real>::forward(const typename Block<Real>::Frame& frame, Slot& slot) {
+void MtpModule<Real>::before_forward(const typename Block<Real>::Frame& frame, Slot& slot) const {
   const std::int64_t width = eh_proj_.out();
   enorm_.forward(frame.pass, slot.embedding, slot.joined.column_range(0, width), slot.r_e);
   hnorm_.forward(frame.pass, slot.h_prev, slot.joined.column_range(width, width), slot.r_h);
   observe(frame.pass, "joined", slot.joined);
   eh_proj_.forward(frame.pass, slot.joined, slot.block.h_in);
   observe(frame.pass, "x", slot.block.h_in);
-  block_.forward(frame, slot.block, slot.h_raw);
+}
+
+template <class Real>
+void MtpModule<Real>::after_forward(const typename Block<Real>::Frame& frame, Slot& slot) const {
   out_norm_.forward(frame.pass, slot.h_raw, slot.h, slot.r_out);
   observe(frame.pass, "h_out", slot.h);
 }
 
 template <class Real>
-void MtpModule<Real>::backward_input(const typename Block<Real>::Frame& frame, Slot& slot,
-                                     Deferred& deferred, Matrix<Real> dh, Matrix<Real> dembedding,
-                                     Matrix<Real> dh_prev) {
-  const std::int64_t width = eh_proj_.out();
+void MtpModule<Real>::before_backward(const typename Block<Real>::Frame& frame, const Slot& slot,
+                                      Matrix<Real> dh) const {
   out_norm_.backward(frame.pass, frame.rows, dh, slot.h_raw, slot.r_out, dh);
   observe(frame.pass, "out_norm.dx", dh);
-  block_.backward_input(frame, slot.block, deferred.block, dh);
+}
+
+template <class Real>
+void MtpModule<Real>::after_backward(const typename Block<Real>::Frame& frame, const Slot& slot,
+                                     Deferred& deferred, Matrix<const Real> dh,
+                                     Matrix<Real> dembedding, Matrix<Real> dh_prev) const {
+  const std::int64_t width = eh_proj_.out();
   copy<Real>(frame.pass.exec, dh, deferred.dx);
   eh_proj_.backward_input(frame.pass, deferred.dx, djoined_);
   enorm_.backward(frame.pass, frame.rows, djoined_.column_range(0, width), slot.embedding, slot.r_e,
@@ -76,9 +83,8 @@ void MtpModule<Real>::backward_input(const typename Block<Real>::Frame& frame, S
 }
 
 template <class Real>
-void MtpModule<Real>::backward_weight(const typename Block<Real>::Frame& frame, Slot& slot,
-                                      const Deferred& deferred) {
-  block_.backward_weight(frame, slot.block, deferred.block);
+void MtpModule<Real>::backward_weight(const typename Block<Real>::Frame& frame, const Slot& slot,
+                                      const Deferred& deferred) const {
   eh_proj_.backward_weight(frame.pass, frame.rows, deferred.dx, slot.joined);
 }
 

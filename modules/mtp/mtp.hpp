@@ -34,15 +34,24 @@ class MtpModule {
             const ExpertShare& share = {});
 
   Slot make_slot(Arena& arena, std::int64_t sequences, std::int64_t rows, bool recompute);
-  Deferred make_deferred(Arena& arena, const Slot& slot, std::int64_t tokens);
+  Deferred make_deferred(Arena& arena, const Slot& slot, std::int64_t tokens, bool own = false);
 
-  /// h from slot.embedding and slot.h_prev.
-  void forward(const typename Block<Real>::Frame& frame, Slot& slot);
-  /// dh (T, D) is the gradient of h^k and is overwritten. Outputs: dembedding and dh_prev (T, D).
-  void backward_input(const typename Block<Real>::Frame& frame, Slot& slot, Deferred& deferred,
-                      Matrix<Real> dh, Matrix<Real> dembedding, Matrix<Real> dh_prev);
-  void backward_weight(const typename Block<Real>::Frame& frame, Slot& slot,
-                       const Deferred& deferred);
+  // What comes before and after the phases of the block.
+
+  /// The block's input from slot.embedding and slot.h_prev.
+  void before_forward(const typename Block<Real>::Frame& frame, Slot& slot) const;
+  /// slot.h from the block's output slot.h_raw.
+  void after_forward(const typename Block<Real>::Frame& frame, Slot& slot) const;
+  /// dh (T, D): the gradient of h^k becomes that of the block's output.
+  void before_backward(const typename Block<Real>::Frame& frame, const Slot& slot,
+                       Matrix<Real> dh) const;
+  /// dembedding and dh_prev (T, D) from the gradient dh of the block's input.
+  void after_backward(const typename Block<Real>::Frame& frame, const Slot& slot,
+                      Deferred& deferred, Matrix<const Real> dh, Matrix<Real> dembedding,
+                      Matrix<Real> dh_prev) const;
+  /// Without the block's.
+  void backward_weight(const typename Block<Real>::Frame& frame, const Slot& slot,
+                       const Deferred& deferred) const;
 
   Block<Real>& block() { return block_; }
   const Block<Real>& block() const { return block_; }

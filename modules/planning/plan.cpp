@@ -63,24 +63,38 @@ TrafficPlan plan_traffic(const Deck& deck, const ExpertShare& share, std::int64_
   return traffic;
 }
 
+/// The first data rank of a pipeline place.
+void count_memory(const Deck& deck, const RankLayout& layout, Arena& arena) {
+  Model<float> model(deck.model, layout.share, layout.chunks);
+  Optimizer optimizer(deck.optimizer, model.parameters());
+  allocate_rank(arena, layout, rank_shards(layout, model), model, optimizer, nullptr);
+  const auto sampler = layout.pipeline.ranks == 1 ? make_sample_decoder(deck, layout.share)
+                                                  : std::unique_ptr<Decoder<float>>();
+  if (sampler) sampler->allocate(arena, &model);
+  allocate_snapshot(arena, deck.checkpoint,
+                    owned_bytes(model, optimizer, [](std::size_t) { return true; }));
+}
+
 void plan_memory(const Deck& deck, Plan& plan) {
   plan.data_ranks = data_ranks(deck);
-  const MeshShape shape = mesh_shape(deck, plan.data_ranks);
-  const RankLayout layout = rank_layout(deck, shape, mesh_place(shape, 0));
-  Model<float> model(deck.model, layout.share);
-  plan.micro = layout.use.sequences;
-  plan.micro_batches = deck.batch.sequences / plan.data_ranks / plan.micro;
-  plan.lanes = layout.use.lanes;
-  plan.expert_lanes = layout.use.expert_lanes;
-  plan.traffic = plan_traffic(deck, layout.share, layout.use.sequences * layout.use.rows);
-  Optimizer optimizer(deck.optimizer, model.parameters());
-  Arena arena;
-  allocate_rank(arena, layout, rank_shards(layout, model), model, optimizer);
-  if (const auto sampler = make_sample_decoder(deck, layout.share))
-    sampler->allocate(arena, &model);
-  allocate_snapshot(arena, deck.checkpoint, owned_bytes(model, optimizer, true));
-  for (std::size_t i = 0; i < plan.bytes.size(); ++i)
-    plan.bytes[i] = arena.bytes(static_cast<Memory>(i));
+  const MeshShape shape = mesh_shape(deck, plan.data_ranks * deck.parallel.pipeline);
+  for (std::int64_t p = 0; p < shape.pipeline; ++p) {
+    const RankLayout layout = rank_layout(deck, shape, mesh_place(shape, p * shape.data));
+    plan.micro = layout.use.sequences;
+    plan.micro_batches = layout.pipeline.micro_batches;
+    plan.lanes = layout.use.lanes;
+    plan.expert_lanes = layout.use.expert_lanes;
+    if (p == 0)
+      plan.traffic = plan_traffic(deck, layout.share, layout.use.sequences * layout.use.rows);
+    Arena arena;
+    count_memory(deck, layout, arena);
+    plan.stages = to_text(layout.stages);
+    plan.places.push_back({layout.chunks, layout.needs.slots, arena.total_bytes()});
+    if (p > 0 && arena.total_bytes() <= plan.places[plan.largest].bytes) continue;
+    plan.largest = static_cast<std::size_t>(p);
+    for (std::size_t i = 0; i < plan.bytes.size(); ++i)
+      plan.bytes[i] = arena.bytes(static_cast<Memory>(i));
+  }
   if (kHostBackend) {
     plan.product_bytes =
         GemmWorkspace::capacity_for(deck.run.threads) * static_cast<std::int64_t>(sizeof(float));

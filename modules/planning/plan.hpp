@@ -1,8 +1,11 @@
 #pragma once
 
 #include <array>
+#include <string>
+#include <vector>
 
 #include "core/arena.hpp"
+#include "model/model.hpp"
 #include "planning/parameter_plan.hpp"
 #include "training/training_config.hpp"
 
@@ -37,7 +40,17 @@ struct Plan {
   FlopPlan flops;
   std::int64_t cache_elements = 0;  ///< of a token in the latent cache: layers (c + rope)
 
-  // The first data rank, with the whole model; the others write no samples.
+  /// The first data rank of a pipeline place.
+  struct Place {
+    std::vector<ModelChunk> chunks;  ///< what this one has
+    int slots = 1;                   ///< micro-batches whose activations it keeps
+    std::int64_t bytes = 0;          ///< of its arena
+  };
+  std::vector<Place> places;
+  std::string stages;       ///< layers of each stage
+  std::size_t largest = 0;  ///< the place with the most memory
+
+  // The first data rank of that place; the others write no samples.
   std::int64_t data_ranks = 1;
   std::int64_t micro = 1;          ///< sequences of a micro-batch
   std::int64_t micro_batches = 1;  ///< of a step, at the full batch

@@ -2,8 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "comm/mesh.hpp"
+#include "core/error.hpp"
 #include "data/data_config.hpp"
+#include "pipeline/stages.hpp"
 
 namespace moray {
 
@@ -11,6 +15,13 @@ namespace {
 
 bool exact(const Deck& deck) {
   return deck.run.determinism == "exact";
+}
+
+/// R in a message.
+std::string named(const Deck& deck) {
+  const std::int64_t ranks = data_ranks(deck);
+  if (copies(deck) == ranks) return fmt::format("data ranks = {}", ranks);
+  return fmt::format("data ranks = {}, one for each direction of dualpipe", copies(deck));
 }
 
 bool is_power_of_two(std::int64_t n) {
@@ -28,20 +39,20 @@ void declare_exact_rules(Section& root, const Deck& deck) {
                      });
   root.detailed_rule({"parallel.lanes", "run.ranks", "parallel.data", "parallel.pipeline"},
                      "under run.determinism exact the data ranks divide parallel.lanes", [&] {
-                       const std::int64_t ranks = data_ranks(deck);
-                       if (!exact(deck) || deck.parallel.lanes % ranks == 0) return std::string();
-                       return fmt::format("data ranks = {}", ranks);
+                       if (!exact(deck) || deck.parallel.lanes % copies(deck) == 0)
+                         return std::string();
+                       return named(deck);
                      });
   root.detailed_rule(
       {"parallel.expert_lanes", "parallel.expert", "run.ranks", "parallel.data",
        "parallel.pipeline"},
       "under run.determinism exact (data ranks / parallel.expert) divides parallel.expert_lanes",
       [&] {
-        const std::int64_t ranks = data_ranks(deck);
+        const std::int64_t ranks = copies(deck);
         if (!exact(deck) || deck.model.moe.experts == 0 || ranks % deck.parallel.expert != 0 ||
             deck.parallel.expert_lanes % (ranks / deck.parallel.expert) == 0)
           return std::string();
-        return fmt::format("data ranks = {}", ranks);
+        return named(deck);
       });
   root.detailed_rule(
       {"batch.sequences", "batch.micro", "batch.ramp_from", "batch.ramp_multiple", "run.ranks",
@@ -49,8 +60,7 @@ void declare_exact_rules(Section& root, const Deck& deck) {
       "under run.determinism exact (data ranks x batch.micro) divides the sequences of "
       "every step of the run",
       [&] {
-        const std::int64_t ranks = data_ranks(deck);
-        const std::int64_t share = ranks * std::max<std::int64_t>(deck.batch.micro, 1);
+        const std::int64_t share = copies(deck) * std::max<std::int64_t>(deck.batch.micro, 1);
         if (!exact(deck)) return std::string();
         // A ramp visits every multiple of ramp_multiple between its ends.
         for (const std::int64_t n :
@@ -79,6 +89,70 @@ std::int64_t data_ranks(const Deck& deck) {
   return std::max<std::int64_t>(deck.run.ranks / deck.parallel.pipeline, 1);
 }
 
+std::int64_t copies(const Deck& deck) {
+  return data_ranks(deck) * pipeline_shape(deck, 0, 1).streams();
+}
+
+std::int64_t micro_batch(const Deck& deck, std::int64_t data) {
+  if (deck.batch.micro > 0) return deck.batch.micro;
+  if (deck.parallel.pipeline > 1) return 1;
+  const std::int64_t all =
+      deck.batch.ramp_from > 0 ? deck.batch.ramp_multiple : deck.batch.sequences;
+  return std::max<std::int64_t>(all / data, 1);
+}
+
+PipelineShape pipeline_shape(const Deck& deck, std::int64_t sequences, std::int64_t data) {
+  const ParallelConfig& p = deck.parallel;
+  PipelineShape shape;
+  shape.ranks = static_cast<int>(p.pipeline);
+  shape.kind = p.pipeline == 1        ? ScheduleKind::one_f_one_b
+               : p.schedule != "auto" ? *schedule_kind(p.schedule)
+               : p.pipeline % 2 == 0  ? ScheduleKind::dualpipe
+                                      : ScheduleKind::zb1p;
+  if (sequences > 0)
+    shape.micro_batches = static_cast<int>(sequences / data / micro_batch(deck, data));
+  return shape;
+}
+
+namespace {
+
+void declare_pipeline_rules(Section& root, const Deck& deck) {
+  root.detailed_rule(
+      {"parallel.pipeline", "parallel.schedule", "batch.sequences", "batch.micro",
+       "batch.ramp_from", "run.ranks"},
+      "the schedule exists for the pipeline's ranks and the micro-batches of every step", [&] {
+        for (const std::int64_t n : {deck.batch.sequences, deck.batch.ramp_from}) {
+          if (n <= 0 || deck.parallel.pipeline == 1) continue;
+          const std::string problem = shape_problem(pipeline_shape(deck, n, data_ranks(deck)));
+          if (!problem.empty()) return problem;
+        }
+        return std::string();
+      });
+  root.detailed_rule({"parallel.pipeline", "parallel.schedule", "parallel.stages", "model.layers"},
+                     "every stage of the pipeline has layers", [&] {
+                       try {
+                         stage_layers(deck);
+                       } catch (const Error& error) {
+                         return std::string(error.what());
+                       }
+                       return std::string();
+                     });
+  root.rule({"parallel.pipeline", "samples.tokens"},
+            "text is generated during training without a pipeline alone: samples.tokens is 0",
+            [&] { return deck.parallel.pipeline == 1 || deck.samples.tokens == 0; });
+}
+
+}  // namespace
+
+std::vector<StageLayers> stage_layers(const Deck& deck) {
+  const PipelineShape shape = pipeline_shape(deck, 0, 1);
+  const std::int64_t layers = deck.model.model.layers;
+  if (shape.ranks == 1 && shape.stages() == 1) return {{0, layers}};
+  if (deck.parallel.stages != "auto")
+    return parse_stages(deck.parallel.stages, layers, shape.stages());
+  return place_layers(forward_costs(deck.model, deck.batch.length), shape);
+}
+
 void declare_layout_rules(Section& root, const Deck& deck) {
   root.rule({"run.ranks", "parallel.data", "parallel.pipeline"},
             "parallel.data x parallel.pipeline is the number of ranks", [&] {
@@ -87,8 +161,6 @@ void declare_layout_rules(Section& root, const Deck& deck) {
                          ? deck.run.ranks % p.pipeline == 0 && deck.run.ranks / p.pipeline == p.data
                          : deck.run.ranks % p.pipeline == 0;
             });
-  root.rule({"parallel.pipeline", "model.layers"}, "parallel.pipeline is at most model.layers",
-            [&] { return deck.parallel.pipeline <= deck.model.model.layers; });
   root.detailed_rule({"parallel.expert", "moe.experts", "run.ranks", "parallel.data"},
                      "parallel.expert divides the data ranks and moe.experts", [&] {
                        const std::int64_t ranks = data_ranks(deck);
@@ -126,6 +198,7 @@ void declare_layout_rules(Section& root, const Deck& deck) {
   root.rule({"run.length"}, "run.length is more than 0", [&] { return deck.length.value > 0; });
   declare_tokenizer_rules(root, deck.data, deck.model.model.vocabulary);
   declare_exact_rules(root, deck);
+  declare_pipeline_rules(root, deck);
 }
 
 }  // namespace moray

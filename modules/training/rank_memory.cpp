@@ -3,45 +3,80 @@
 #include <algorithm>
 
 #include "optimizer/lane_reducer.hpp"
+#include "training/layout_rules.hpp"
 
 namespace moray {
 namespace {
 
-/// b of a deck: its own, or all sequences that a rank has in every step.
-std::int64_t micro_batch(const Deck& deck, std::int64_t ranks) {
-  if (deck.batch.micro > 0) return deck.batch.micro;
-  const std::int64_t all =
-      deck.batch.ramp_from > 0 ? deck.batch.ramp_multiple : deck.batch.sequences;
-  return std::max<std::int64_t>(all / ranks, 1);
+/// The layers of one of a rank's chunks.
+ModelChunk model_chunk(const RankLayout& layout, int stage) {
+  const StageLayers& layers = layout.stages[static_cast<std::size_t>(stage)];
+  return {layers.first, layers.count, stage == 0, stage == layout.pipeline.stages() - 1};
+}
+
+/// How the sequences of a chunk are dealt.
+Deal chunk_deal(const Deck& deck, const MeshShape& shape, const MeshPlace& place,
+                const StreamShare& share) {
+  Deal deal{deck.parallel.lanes, deck.parallel.expert_lanes, share.ranks, share.rank, {}};
+  const std::int64_t streams = share.ranks / shape.data;
+  const std::int64_t direction = share.rank - streams * place.data;
+  for (std::int64_t s = 0; shape.expert > 1 && s < shape.expert; ++s)
+    deal.group.push_back(streams * group_member(shape, place, s) + direction);
+  // Any number of ranks: one lane each.
+  if (!shape.exact) {
+    deal.lanes = deal.data_ranks;
+    deal.expert_lanes = deal.replicas();
+  }
+  // Without experts their lanes hold nothing, and no rule ties them to the ranks.
+  if (deck.model.moe.experts == 0) deal.expert_lanes = deal.data_ranks;
+  return deal;
+}
+
+RuntimeNeeds deck_needs(const Deck& deck, std::int64_t data, int rank) {
+  std::vector<PipelineSchedule> schedules;
+  for (const std::int64_t n : {deck.batch.sequences, deck.batch.ramp_from})
+    if (n > 0) schedules.push_back(make_schedule(pipeline_shape(deck, n, data)));
+  PipelineShape validation = pipeline_shape(deck, 0, data);
+  validation.micro_batches = 2 * validation.stages();
+  schedules.push_back(make_forward_schedule(validation));
+  return runtime_needs(schedules, rank);
 }
 
 }  // namespace
 
 MeshShape mesh_shape(const Deck& deck, std::int64_t ranks) {
-  return {.data = ranks,
+  return {.data = ranks / deck.parallel.pipeline,
           .expert = deck.parallel.expert,
           .nodes = deck.parallel.nodes,
-          .exact = deck.run.determinism == "exact"};
+          .exact = deck.run.determinism == "exact",
+          .pipeline = deck.parallel.pipeline,
+          .mirrored = pipeline_shape(deck, 0, 1).streams() == 2};
 }
 
 RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace& place) {
   RankLayout layout;
-  layout.deal = {deck.parallel.lanes, deck.parallel.expert_lanes, shape.data, place.data, {}};
-  for (std::int64_t share = 0; shape.expert > 1 && share < shape.expert; ++share)
-    layout.deal.group.push_back(group_member(shape, place, share));
-  // Any number of ranks: one lane each.
-  if (!shape.exact) {
-    layout.deal.lanes = shape.data;
-    layout.deal.expert_lanes = layout.deal.replicas();
+  layout.pipeline = pipeline_shape(deck, deck.batch.sequences, shape.data);
+  layout.stages = stage_layers(deck);
+  const int rank = static_cast<int>(place.pipeline);
+  for (int chunk = 0; chunk < layout.pipeline.chunks(); ++chunk) {
+    layout.chunks.push_back(model_chunk(layout, layout.pipeline.stage(rank, chunk)));
+    layout.deals.push_back(chunk_deal(
+        deck, shape, place,
+        stream_share(layout.pipeline, place.data, shape.data, layout.pipeline.stream(chunk))));
   }
-  // Without experts their lanes hold nothing, and no rule ties them to the ranks.
-  if (deck.model.moe.experts == 0) layout.deal.expert_lanes = shape.data;
+  layout.needs = deck_needs(deck, shape.data, rank);
   layout.use = {.sequences = micro_batch(deck, shape.data),
                 .rows = deck.batch.length,
                 .training = true,
                 .recompute = deck.run.recompute,
-                .lanes = layout.deal.local_lanes(),
-                .expert_lanes = layout.deal.local_expert_lanes()};
+                .lanes = layout.deals[0].local_lanes(),
+                .expert_lanes = layout.deals[0].local_expert_lanes(),
+                .slots = layout.needs.slots,
+                .deferred = layout.needs.deferred};
+  const bool apart =
+      deck.model.mtp.depth > 0 && layout.pipeline.ranks > 1 && layout.pipeline.chunks() == 1;
+  layout.lends_embedding = apart && rank == 0;
+  layout.borrows_embedding = apart && rank == layout.pipeline.ranks - 1;
   layout.share.shares = shape.expert;
   layout.share.share = place.share;
   layout.share.headroom = deck.parallel.headroom;
@@ -52,20 +87,43 @@ RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace
 
 ModelShards rank_shards(const RankLayout& layout, const Model<float>& model) {
   ModelShards shards;
-  const Deal& deal = layout.deal;
-  shards.regions[0] = Shards::of(model.parameters(), Region::dense, deal.data_ranks, deal.rank);
-  shards.regions[1] =
-      Shards::of(model.parameters(), Region::expert, deal.replicas(), deal.rank % deal.replicas());
+  for (int r = 0; r < kRegions; ++r) {
+    const auto region = static_cast<Region>(r);
+    const Deal& deal = layout.deal(region);
+    const std::int64_t ranks = is_expert(region) ? deal.replicas() : deal.data_ranks;
+    shards.regions[r] = Shards::of(model.parameters(), region, ranks, deal.rank % ranks);
+  }
   return shards;
 }
 
+Shards embedding_shards(const RankLayout& layout, const ModelShards& shards,
+                        const Model<float>& model) {
+  const auto within = [](const ModelShards& all, const WeightRef& tensor) {
+    return all[tensor.region].within(tensor.offset, tensor.offset + tensor.rows * tensor.cols);
+  };
+  if (!layout.borrows_embedding) return within(shards, model.embedding());
+  RankLayout first = layout;
+  first.chunks = {model_chunk(layout, 0)};
+  const Model<float> lender(model.config(), layout.share, first.chunks);
+  return within(rank_shards(first, lender), lender.embedding());
+}
+
 Vector<float> allocate_rank(Arena& arena, const RankLayout& layout, const ModelShards& shards,
-                            Model<float>& model, Optimizer& optimizer) {
+                            Model<float>& model, Optimizer& optimizer, PipelineRuntime* runtime) {
   model.allocate(arena, layout.use);
   optimizer.allocate(arena, model.parameters(), shards);
-  return arena.vector<float>(Memory::communication,
-                             std::max(LaneReducer::buffer_size(shards[Region::dense]),
-                                      LaneReducer::buffer_size(shards[Region::expert])));
+  if (runtime != nullptr) {
+    runtime->allocate(arena, layout.needs);
+  } else {
+    PipelineRuntime::count(arena, layout.needs, model);
+  }
+  std::int64_t size = 0;
+  for (const Shards& region : shards.regions)
+    size = std::max(size, LaneReducer::buffer_size(region));
+  // A sum of an embedding's use comes from the last stage, too.
+  if (layout.lends_embedding)
+    size = std::max(size, embedding_shards(layout, shards, model).owned().size());
+  return arena.vector<float>(Memory::communication, size);
 }
 
 }  // namespace moray

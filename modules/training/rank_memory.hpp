@@ -1,31 +1,53 @@
 #pragma once
 
+#include <vector>
+
 #include "comm/mesh.hpp"
 #include "model/model.hpp"
 #include "optimizer/optimizer.hpp"
+#include "pipeline/runtime.hpp"
+#include "pipeline/stages.hpp"
 #include "training/training_config.hpp"
 
 namespace moray {
 
-/// The part of a step that one data rank has.
+/// The part of a step that one rank has.
 struct RankLayout {
-  Deal deal;
+  PipelineShape pipeline;           ///< with the micro-batches of a full batch
+  std::vector<StageLayers> stages;  ///< of all ranks
+  std::vector<ModelChunk> chunks;   ///< of this one
+  std::vector<Deal> deals;          ///< of each chunk
   ModelUse use;
-  ExpertShare share;  ///< without its communicator
+  ExpertShare share;  ///< without its communicators
+  RuntimeNeeds needs;
+  /// The embedding of MTP modules is on another rank than the embedding: in the first place of a
+  /// pipeline, and in the last.
+  bool lends_embedding = false;
+  bool borrows_embedding = false;
+
+  /// J and R of a region's tensors.
+  const Deal& deal(Region region) const {
+    const auto chunk = static_cast<std::size_t>(chunk_of(region));
+    return deals[chunk < deals.size() ? chunk : 0];
+  }
 };
 
-/// The mesh of a deck on `ranks` data ranks.
+/// The mesh of a deck on `ranks` ranks.
 MeshShape mesh_shape(const Deck& deck, std::int64_t ranks);
 /// That of the rank with this place.
 RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace& place);
 
 /// Which elements of the model's tensors that rank owns.
 ModelShards rank_shards(const RankLayout& layout, const Model<float>& model);
+/// Those of a use of the embedding. Where MTP modules have a copy of it, the ranks of the last place own
+/// of their uses what those of the first own of the tensor.
+Shards embedding_shards(const RankLayout& layout, const ModelShards& shards,
+                        const Model<float>& model);
 
-/// Takes all memory of a data rank from the arena, weights to workspace, and returns the buffer in
-/// which gradients of other ranks arrive (empty on one rank). This is the whole memory plan: with a
-/// counting arena nothing is allocated, and neither MPI nor Kokkos needs to run.
+/// Takes all memory of a rank from the arena, weights to workspace, and returns the buffer in which
+/// gradients of other ranks arrive (empty on one rank). This is the whole memory plan: with a counting
+/// arena nothing is allocated, and neither MPI nor Kokkos needs to run.
 Vector<float> allocate_rank(Arena& arena, const RankLayout& layout, const ModelShards& shards,
-                            Model<float>& model, Optimizer& optimizer);
+                            Model<float>& model, Optimizer& optimizer, PipelineRuntime* runtime);
 
 }  // namespace moray

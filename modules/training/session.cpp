@@ -1,4 +1,5 @@
 #include "training/session.hpp"
+#include "training/layout_rules.hpp"
 
 #include <algorithm>
 
@@ -84,12 +85,14 @@ void TrainingSession::start() {
 void TrainingSession::prepare_memory() {
   // Ranks that share the experts generate together.
   const ExpertShare& share = trainer_.model().share();
-  if (root() || !share.whole()) sampler_ = make_sample_decoder(deck_, share);
+  if (deck_.parallel.pipeline == 1 && (root() || !share.whole()))
+    sampler_ = make_sample_decoder(deck_, share);
   const auto allocate = [&](Arena& arena) {
     trainer_.allocate(arena);
     if (sampler_) sampler_->allocate(arena, &trainer_.model());
-    saver_.set_snapshot(allocate_snapshot(
-        arena, deck_.checkpoint, owned_bytes(trainer_.model(), trainer_.optimizer(), root())));
+    saver_.set_snapshot(
+        allocate_snapshot(arena, deck_.checkpoint,
+                          owned_bytes(trainer_.model(), trainer_.optimizer(), saved_gates())));
   };
   Arena plan;
   allocate(plan);
@@ -171,6 +174,7 @@ void TrainingSession::set_state(const std::optional<Checkpoint>& checkpoint) {
   if (!resumes_) trainer_.initialize();
   if (!checkpoint) return;
   load_state(*checkpoint, model_state(trainer_.model()));
+  trainer_.weights_changed();
   if (!resumes_) {
     trainer_.optimizer().start_ema(trainer_.pass().exec, trainer_.model().parameters());
     Log::global().info("weights and routing bias from {}", checkpoint->path());
@@ -196,31 +200,28 @@ void TrainingSession::open_metrics() {
 }
 
 /// What may be asked for and cannot be run; named before anything is made.
-static void refuse(const TrainRequest& request, const Communicator& ranks) {
+static void refuse(const TrainRequest& request) {
   if (request.resume == "auto" && request.out.empty()) {
     fail(ExitCode::usage, "--resume auto goes on with the run in --out DIR: name it");
   }
   const Deck& deck = request.reading.deck;
-  if (deck.parallel.pipeline > 1) {
-    fail(ExitCode::usage,
-         "{}: parallel.pipeline = {}: training runs on data and expert ranks only; set it to 1",
-         request.deck_path, deck.parallel.pipeline);
-  }
   // Under determinism run no rule of the deck says so; a remainder would not be trained on.
-  const std::int64_t share = ranks.size() * std::max<std::int64_t>(deck.batch.micro, 1);
+  const std::int64_t data = copies(deck);
+  const std::int64_t share = data * std::max<std::int64_t>(deck.batch.micro, 1);
   for (const std::int64_t n :
        {deck.batch.sequences, deck.batch.ramp_from, deck.batch.ramp_multiple}) {
     if (n % share != 0) {
       fail(ExitCode::usage,
-           "{}: a step of {} sequences does not divide into {} rank(s) with micro-batches of {}; "
+           "{}: a step of {} sequences does not divide into {} data rank(s) with micro-batches of "
+           "{}; "
            "change batch.sequences, batch.micro or the ranks",
-           request.deck_path, n, ranks.size(), std::max<std::int64_t>(deck.batch.micro, 1));
+           request.deck_path, n, data, std::max<std::int64_t>(deck.batch.micro, 1));
     }
   }
 }
 
 ExitCode train(const TrainRequest& request, const Communicator& ranks) {
-  refuse(request, ranks);
+  refuse(request);
   TrainingSession session(request, ranks);
   try {
     session.start();

@@ -75,6 +75,9 @@ class TrainingSession {
   void print_end(ExitCode code);
 
   bool root() const { return ranks_.rank() == 0; }
+  GateChoice saved_gates() const {
+    return [this](std::size_t moe_layer) { return trainer_.saves_gate(moe_layer); };
+  }
   CheckpointContent checkpoint_content(std::int64_t step) const;
 
   const std::int64_t started_bytes_ = peak_resident_bytes();  ///< before the session

@@ -92,18 +92,18 @@ std::string dataset_name(const std::string& parameter) {
 
 namespace {
 
-/// Biases and loads of the gates; without pieces unless `held`.
-void add_gates(Model<float>& model, bool held, std::vector<StateTensor>& tensors) {
-  for (Moe<float>* moe : model.moe_layers()) {
-    const std::string gate = slashes(moe->name() + "gate.");
-    const Vector<float> bias = moe->bias();
-    if (bias.size > 0) {
-      tensors.push_back(vector_of(gate + "e_score_correction_bias", Dtype::float32, bias.size,
-                                  held ? bias.data : nullptr, false));
+/// Biases and loads of the gates, in pieces where `with` says so of a MoE layer.
+void add_gates(Model<float>& model, const GateChoice& with, std::vector<StateTensor>& tensors) {
+  for (std::size_t layer = 0; layer < model.moe_layers().size(); ++layer) {
+    Moe<float>& moe = *model.moe_layers()[layer];
+    const std::string gate = slashes(moe.name() + "gate.");
+    const bool here = with(layer);
+    if (moe.has_bias()) {
+      tensors.push_back(vector_of(gate + "e_score_correction_bias", Dtype::float32,
+                                  moe.config().experts, here ? moe.bias().data : nullptr, false));
     }
-    tensors.push_back(vector_of(gate + "loads", Dtype::int64,
-                                static_cast<std::int64_t>(moe->loads().size()),
-                                held ? moe->loads().data() : nullptr, true));
+    tensors.push_back(vector_of(gate + "loads", Dtype::int64, moe.config().experts,
+                                here ? moe.loads().data() : nullptr, true));
   }
 }
 
@@ -117,7 +117,8 @@ std::vector<StateTensor> model_state(Model<float>& model) {
     const Parameter& p = parameters.list()[i];
     if (p.held) weights.add(i, 0, p.elements(), parameters.values(p).data);
   }
-  add_gates(model, true, tensors);
+  add_gates(
+      model, [](std::size_t) { return true; }, tensors);
   return tensors;
 }
 
@@ -142,7 +143,7 @@ std::vector<StateTensor> optimizer_state(const Model<float>& model, const Optimi
 }
 
 std::vector<StateTensor> owned_state(Model<float>& model, const Optimizer& optimizer,
-                                     bool has_biases) {
+                                     const GateChoice& saves_gate) {
   std::vector<StateTensor> tensors;
   const Parameters<float>& parameters = model.parameters();
   Collector weights(parameters, "", Dtype::float32, tensors);
@@ -150,22 +151,24 @@ std::vector<StateTensor> owned_state(Model<float>& model, const Optimizer& optim
     weights.add(p.tensor, p.begin, p.count,
                 parameters.values(parameters.list()[p.tensor]).data + p.begin);
   }
-  add_gates(model, has_biases, tensors);
+  add_gates(model, saves_gate, tensors);
   const std::vector<StateTensor> more = optimizer_state(model, optimizer);
   tensors.insert(tensors.end(), more.begin(), more.end());
   return tensors;
 }
 
-std::int64_t owned_bytes(const Model<float>& model, const Optimizer& optimizer, bool has_biases) {
+std::int64_t owned_bytes(const Model<float>& model, const Optimizer& optimizer,
+                         const GateChoice& saves_gate) {
   constexpr std::int64_t kFloat = sizeof(float);
   const std::int64_t moment = bytes_of(optimizer.bf16_moments() ? Dtype::bfloat16 : Dtype::float32);
   const std::int64_t element = kFloat + 2 * moment + (optimizer.has_ema() ? kFloat : 0);
   std::int64_t bytes = 0;
   for (const Optimizer::Piece& p : optimizer.pieces()) bytes += p.count * element;
-  if (!has_biases) return bytes;
-  for (const Moe<float>* moe : model.moe_layers()) {
-    bytes += moe->bias().size * kFloat;
-    bytes += static_cast<std::int64_t>(moe->loads().size()) * bytes_of(Dtype::int64);
+  for (std::size_t layer = 0; layer < model.moe_layers().size(); ++layer) {
+    if (!saves_gate(layer)) continue;
+    const Moe<float>& moe = *model.moe_layers()[layer];
+    bytes += moe.config().experts * bytes_of(Dtype::int64);
+    if (moe.has_bias()) bytes += moe.config().experts * kFloat;
   }
   return bytes;
 }

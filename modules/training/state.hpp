@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,18 +30,22 @@ struct StateTensor {
 /// "model.layers.3.mlp.experts.7.up_proj.weight" -> "model/layers/3/mlp/experts/up_proj/weight".
 std::string dataset_name(const std::string& parameter);
 
+/// Chooses among the MoE layers of a model by their number.
+using GateChoice = std::function<bool(std::size_t moe_layer)>;
+
 /// What a model is: weights, selection biases, and the loads of the last step; all that this rank
 /// holds.
 std::vector<StateTensor> model_state(Model<float>& model);
 /// What an optimizer adds: moments, and the moving average of the weights; what this rank owns.
 std::vector<StateTensor> optimizer_state(const Model<float>& model, const Optimizer& optimizer);
 /// Both, every element on the one rank that owns it. Biases and loads, which all ranks have, are
-/// those of the rank with `has_biases`.
+/// those of the gates that `saves_gate`.
 std::vector<StateTensor> owned_state(Model<float>& model, const Optimizer& optimizer,
-                                     bool has_biases);
+                                     const GateChoice& saves_gate);
 
 /// Bytes of all pieces of owned_state; a counting arena's model will do.
-std::int64_t owned_bytes(const Model<float>& model, const Optimizer& optimizer, bool has_biases);
+std::int64_t owned_bytes(const Model<float>& model, const Optimizer& optimizer,
+                         const GateChoice& saves_gate);
 
 /// Copies a piece of `tensor` into host memory.
 void copy_piece(const StateTensor& tensor, const StatePiece& piece, void* host);

@@ -5,6 +5,9 @@
 
 #include "core/error.hpp"
 #include "kernels/elementwise/elementwise.hpp"
+#include "pipeline/check.hpp"
+#include "training/layout_rules.hpp"
+#include "training/trainer_work.hpp"
 
 namespace moray {
 namespace {
@@ -14,6 +17,9 @@ ScheduleSteps schedule_steps(const Deck& deck, const Timeline& timeline) {
   return {timeline.steps(rate.warmup), timeline.steps(rate.constant),
           timeline.steps(rate.decay_end), timeline.steps(rate.tail_start), timeline.total()};
 }
+
+/// Beside the tags of messages between stages.
+constexpr int kEmbeddingTag = kTransferTags;
 
 /// The layout with the ranks that share the experts, and the nodes that they are on.
 RankLayout spread(RankLayout layout, const Mesh& mesh, const std::string& traffic) {
@@ -25,11 +31,6 @@ RankLayout spread(RankLayout layout, const Mesh& mesh, const std::string& traffi
     layout.share.inside = &mesh.inside();
   }
   return layout;
-}
-
-/// Each use of a tensor has the owners of the tensor.
-Shards shards_of(const WeightRef& tensor, const ModelShards& shards) {
-  return shards[tensor.region].within(tensor.offset, tensor.offset + tensor.rows * tensor.cols);
 }
 
 /// The first value before `at`, the second from there on; `at` 0 means never.
@@ -60,23 +61,26 @@ Trainer::Trainer(const Deck& deck, const Communicator& ranks)
       schedule_(schedule_steps(deck, timeline_)),
       layout_(
           spread(rank_layout(deck, mesh_.shape(), mesh_.place()), mesh_, deck.parallel.traffic)),
-      deal_(layout_.deal),
       micro_(layout_.use.sequences),
-      model_(deck.model, layout_.share),
+      model_(deck.model, layout_.share, layout_.chunks),
       optimizer_(deck.optimizer, model_.parameters()),
       shards_(rank_shards(layout_, model_)),
-      embedding_shards_(shards_of(model_.embedding(), shards_)),
-      reducers_{LaneReducer(mesh_.data()), LaneReducer(mesh_.replicas())},
-      batch_(micro_, deal_.group_size()) {
-  part_ = {timers_.part("step"),          timers_.part("step/data"),   timers_.part("step/forward"),
-           timers_.part("step/backward"), timers_.part("step/reduce"), timers_.part("step/update")};
+      embedding_shards_(embedding_shards(layout_, shards_, model_)),
+      part_{timers_.part("step"), timers_.part("step/data"), timers_.part("step/reduce"),
+            timers_.part("step/update")},
+      runtime_(model_, mesh_.pipeline(), timers_) {
+  regions_ = regions_in_order();
+  for (int r = 0; r < kRegions; ++r) {
+    const auto region = static_cast<Region>(r);
+    const int chunk = std::min(chunk_of(region), layout_.pipeline.chunks() - 1);
+    reducers_.emplace_back(is_expert(region) ? mesh_.expert_copies(chunk) : mesh_.copies(chunk));
+  }
 }
 
 void Trainer::allocate(Arena& arena) {
-  const Vector<float> received = allocate_rank(arena, layout_, shards_, model_, optimizer_);
-  for (LaneReducer& reducer : reducers_) reducer.set_buffer(received);
+  received_ = allocate_rank(arena, layout_, shards_, model_, optimizer_, &runtime_);
+  for (LaneReducer& reducer : reducers_) reducer.set_buffer(received_);
   if (arena.counting()) return;
-  tokens_.resize(static_cast<std::size_t>(micro_ * (deck_.batch.length + 1)));
   host_losses_.resize(static_cast<std::size_t>(std::max(deck_.batch.length, micro_)));
   use_losses_.resize(static_cast<std::size_t>(model_.depth() + 1));
 }
@@ -112,18 +116,24 @@ StepReport Trainer::step(std::int64_t step, const Sample& sample) {
         static_cast<float>(report.mtp_weight / static_cast<double>(model_.depth()));
   }
   clear_sums();
-  const auto first = static_cast<std::uint64_t>(timeline_.samples_before(step));
-  const std::int64_t micro_batches = report.sequences / ranks_.size() / micro_;
-  agree_on_errors(ranks_, [&] {
-    for (std::int64_t i = 0; i < micro_batches; ++i) {
-      batch_.assign(deal_, i, micro_);
-      run_micro_batch(report, first, sample, options);
-    }
-  });
+  TrainingWork work(*this, report, sample);
+  runtime_.run(schedule(report.sequences), pass_, options, work);
+  agree_on_errors(ranks_, [&] { pass_.throw_error(); });
   reduce(report);
   update(report);
   fence(pass_.exec, "moray::trainer: end of the step");
   return report;
+}
+
+/// Proved when it is made; a batch ramp makes one for each number of micro-batches.
+const PipelineSchedule& Trainer::schedule(std::int64_t sequences) {
+  const PipelineShape shape = pipeline_shape(deck_, sequences, mesh_.shape().data);
+  if (steps_.shape.micro_batches != shape.micro_batches || steps_.ops.empty()) {
+    steps_ = make_schedule(shape);
+    const Deal& deal = layout_.deals[0];
+    require_sound(steps_, {micro_, deal.local_lanes(), deal.local_expert_lanes()});
+  }
+  return steps_;
 }
 
 void Trainer::clear_sums() {
@@ -133,25 +143,6 @@ void Trainer::clear_sums() {
   }
   std::fill(use_losses_.begin(), use_losses_.end(), ExactSum());
   balance_ = ExactSum();
-}
-
-void Trainer::run_micro_batch(const StepReport& report, std::uint64_t first, const Sample& sample,
-                              const Model<float>::Options& options) {
-  const auto window = static_cast<std::size_t>(deck_.batch.length + 1);
-  {
-    const Timers::Scope time(timers_, part_.data);
-    for (std::size_t s = 0; s < batch_.global().size(); ++s) {
-      sample(first + static_cast<std::uint64_t>(batch_.global()[s]),
-             std::span(tokens_).subspan(s * window, window));
-    }
-  }
-  {
-    const Timers::Scope time(timers_, part_.forward);
-    model_.forward(pass_, batch_, tokens_, options);
-    collect_losses(report);
-  }
-  const Timers::Scope time(timers_, part_.backward);
-  model_.backward(pass_, batch_, options);
 }
 
 /// The optimizer's part of a step, or the reason why there is none.
@@ -168,35 +159,10 @@ void Trainer::update(StepReport& report) {
   if (!finite) return;
   optimizer_.update(pass_.exec, model_.parameters(), report.norm, report.step,
                     report.learning_rate);
-  for (const Region region : {Region::dense, Region::expert})
+  for (const Region region : regions_)
     reducer(region).gather(pass_.exec, model_.parameters().weights(region), shards_[region]);
+  weights_changed();
   update_biases(report);
-}
-
-/// Token losses of a micro-batch into exact sums, so that no order is left to define.
-void Trainer::collect_losses(const StepReport& report) {
-  fence(pass_.exec, "moray::trainer: losses to the host");
-  for (std::int64_t s = 0; s < micro_; ++s) {
-    for (std::int64_t use = 0; use <= model_.depth(); ++use) {
-      const Vector<const float> losses = model_.losses(s, use);
-      copy_to_host(losses.data, static_cast<std::size_t>(losses.size), host_losses_.data());
-      for (std::int64_t i = 0; i < losses.size; ++i) {
-        const float loss = host_losses_[static_cast<std::size_t>(i)];
-        if (!std::isfinite(loss) && deck_.optimizer.non_finite == "stop") {
-          fail(ExitCode::numerics, "step {}: the loss of position {} of sequence {} is not finite",
-               report.step, i, batch_.global()[static_cast<std::size_t>(s)]);
-        }
-        use_losses_[static_cast<std::size_t>(use)].add(static_cast<double>(loss));
-      }
-    }
-  }
-  if (deck_.model.moe.sequence_loss <= 0) return;
-  for (std::size_t layer = 0; layer < model_.moe_layers().size(); ++layer) {
-    const Vector<const float> losses = model_.balance_losses(static_cast<std::int64_t>(layer));
-    copy_to_host(losses.data, static_cast<std::size_t>(losses.size), host_losses_.data());
-    for (std::int64_t s = 0; s < losses.size; ++s)
-      balance_.add(static_cast<double>(host_losses_[static_cast<std::size_t>(s)]));
-  }
 }
 
 /// Shows the probe, if there is one, the levels of a fold.
@@ -213,19 +179,93 @@ void Trainer::reduce_gradients() {
   const bool exact = deck_.run.determinism == "exact";
   Parameters<float>& parameters = model_.parameters();
   if (pass_.probe != nullptr) pass_.probe->lanes(model_);
-  for (const Region region : {Region::dense, Region::expert}) {
+  for (const Region region : regions_) {
     reducer(region).reduce(pass_.exec, parameters.gradients(region), shards_[region], exact,
                            fold_observer(region, 0));
   }
-  const Matrix<float> embedding = parameters.gradient(model_.embedding(), 0);
-  const ElementRange owned = embedding_shards_.owned();
-  std::int64_t uses = 0;
-  for (const Matrix<float>& use : model_.embedding_uses()) {
-    reducer(Region::dense)
-        .reduce(pass_.exec, use, embedding_shards_, exact, fold_observer(Region::dense, ++uses));
-    const Matrix<float> sum = matrix(embedding.data + owned.begin, 1, owned.size());
-    add<float>(pass_.exec, sum, matrix(use.data + owned.begin, 1, owned.size()), sum);
+  reduce_embedding_uses();
+}
+
+/// Regions that hold something, in an order that is the same on all ranks that reduce one together:
+/// that of the stages.
+std::vector<Region> Trainer::regions_in_order() const {
+  std::vector<Region> regions;
+  const int chunks = layout_.pipeline.chunks();
+  const int rank = mesh_.pipeline().rank();
+  const bool second_first =
+      chunks > 1 && layout_.pipeline.stage(rank, 1) < layout_.pipeline.stage(rank, 0);
+  for (int i = 0; i < chunks; ++i) {
+    const int chunk = second_first ? chunks - 1 - i : i;
+    regions.push_back(static_cast<Region>(2 * chunk));
+    regions.push_back(static_cast<Region>(2 * chunk + 1));
   }
+  return regions;
+}
+
+/// The sums of the embedding's uses by MTP modules, each over its own lanes, are added to that of the
+/// trunk in the order of uses, on the owners of the embedding. Where the modules are on the ranks of the
+/// embedding, these hold lanes of the other direction than the embedding's own (DualPipe); as the last
+/// fold is that of the two directions, and a sum of two has no order, the embedding's owners and ranks
+/// serve here too.
+void Trainer::reduce_embedding_uses() {
+  const bool exact = deck_.run.determinism == "exact";
+  const ElementRange owned = embedding_shards_.owned();
+  const Region region = layout_.borrows_embedding ? Region::dense : model_.embedding().region;
+  const auto bytes = static_cast<std::int64_t>(sizeof(float));
+  for (std::int64_t use = 1; use <= model_.depth(); ++use) {
+    Vector<float> sum;
+    if (!model_.embedding_uses().empty()) {
+      const Matrix<float>& lanes = model_.embedding_uses()[static_cast<std::size_t>(use - 1)];
+      reducer(region).reduce(pass_.exec, lanes, embedding_shards_, exact,
+                             fold_observer(region, use));
+      sum = {lanes.data + owned.begin, owned.size()};
+    }
+    if (layout_.borrows_embedding) {
+      fence(pass_.exec, "moray::trainer: a use of the embedding before it is sent");
+      message_.send(mesh_.pipeline(), sum.data, sum.size, bytes, 0, kEmbeddingTag);
+      message_.wait();
+    }
+    if (layout_.lends_embedding) {
+      sum = received_.slice(0, owned.size());
+      message_.receive(mesh_.pipeline(), sum.data, sum.size, bytes, mesh_.pipeline().size() - 1,
+                       kEmbeddingTag);
+      message_.wait();
+    }
+    if (layout_.borrows_embedding || sum.size == 0) continue;
+    const Matrix<float> total = matrix(
+        model_.parameters().gradient(model_.embedding(), 0).data + owned.begin, 1, owned.size());
+    add<float>(pass_.exec, total, matrix(sum.data, 1, owned.size()), total);
+  }
+}
+
+void Trainer::weights_changed() {
+  if (!layout_.lends_embedding && !layout_.borrows_embedding) return;
+  const ElementRange owned = embedding_shards_.owned();
+  const auto bytes = static_cast<std::int64_t>(sizeof(float));
+  fence(pass_.exec, "moray::trainer: the embedding before it is sent");
+  if (layout_.lends_embedding) {
+    const float* embedding = model_.parameters().weight(model_.embedding()).data;
+    message_.send(mesh_.pipeline(), embedding + owned.begin, owned.size(), bytes,
+                  mesh_.pipeline().size() - 1, kEmbeddingTag);
+    message_.wait();
+    return;
+  }
+  const Matrix<float> copy = model_.embedding_copy();
+  message_.receive(mesh_.pipeline(), copy.data + owned.begin, owned.size(), bytes, 0,
+                   kEmbeddingTag);
+  message_.wait();
+  reducer(Region::dense).gather(pass_.exec, {copy.data, copy.rows * copy.cols}, embedding_shards_);
+}
+
+bool Trainer::saves_gate(std::size_t moe_layer) const {
+  const auto dense = deck_.model.model.layers - model_.trunk_moe_layers();
+  const auto layer = static_cast<std::int64_t>(moe_layer);
+  for (std::size_t c = 0; c < layout_.chunks.size(); ++c) {
+    const ModelChunk& chunk = layout_.chunks[c];
+    const bool has = layer < model_.trunk_moe_layers() ? chunk.has(dense + layer) : chunk.head;
+    if (has) return layout_.deals[c].rank == 0;
+  }
+  return false;
 }
 
 /// Gradients, losses and loads of all ranks.
@@ -278,32 +318,18 @@ void Trainer::update_biases(const StepReport& report) {
 }
 
 Trainer::Evaluation Trainer::evaluate(std::int64_t count, const Sample& window) {
-  ExactSum total;
-  const std::int64_t length = deck_.batch.length + 1;
-  const std::int64_t all = micro_ * ranks_.size();
-  Deal deal = deal_;  // one lane a rank: there are no gradients
-  deal.lanes = deal.data_ranks;
-  deal.expert_lanes = deal.replicas();
-  for (std::int64_t first = 0; first < count; first += all) {
-    batch_.assign(deal, 0, micro_);
-    const std::int64_t mine = first + ranks_.rank() * micro_;
-    for (std::int64_t s = 0; s < micro_; ++s) {
-      // Rows behind the last window repeat it and are not counted.
-      const auto w = static_cast<std::uint64_t>(std::min(mine + s, count - 1));
-      window(w, std::span(tokens_).subspan(static_cast<std::size_t>(s * length),
-                                           static_cast<std::size_t>(length)));
-    }
-    model_.forward(pass_, batch_, tokens_, {0, Routing::evaluate});
-    fence(pass_.exec, "moray::trainer: validation losses to the host");
-    for (std::int64_t s = 0; s < micro_ && mine + s < count; ++s) {
-      const Vector<const float> losses = model_.losses(s, 0);
-      copy_to_host(losses.data, static_cast<std::size_t>(losses.size), host_losses_.data());
-      for (std::int64_t i = 0; i < losses.size; ++i)
-        total.add(static_cast<double>(host_losses_[static_cast<std::size_t>(i)]));
-    }
+  const std::int64_t at_once = micro_ * layout_.deals[0].data_ranks;
+  PipelineShape shape = layout_.pipeline;
+  shape.micro_batches = static_cast<int>((count + at_once - 1) / at_once) * shape.streams();
+  if (windows_.ops.empty() || windows_.shape.micro_batches != shape.micro_batches) {
+    windows_ = make_forward_schedule(shape);
+    require_sound(windows_);
   }
-  ranks_.sum(total);
-  return {total.value() / static_cast<double>(count * deck_.batch.length), count};
+  ValidationWork work(*this, count, window);
+  runtime_.run(windows_, pass_, {0, Routing::evaluate}, work);
+  agree_on_errors(ranks_, [&] { pass_.throw_error(); });
+  ranks_.sum(work.total);
+  return {work.total.value() / static_cast<double>(count * deck_.batch.length), count};
 }
 
 }  // namespace moray

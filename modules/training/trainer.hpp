@@ -11,6 +11,7 @@
 #include "optimizer/lane_reducer.hpp"
 #include "optimizer/optimizer.hpp"
 #include "optimizer/schedule.hpp"
+#include "pipeline/runtime.hpp"
 #include "training/rank_memory.hpp"
 #include "training/timeline.hpp"
 #include "training/training_config.hpp"
@@ -35,7 +36,7 @@ struct StepReport {
 /// max(load) / mean(load) - 1 (Wang et al., 2024).
 double max_violation(const std::vector<std::int64_t>& loads);
 
-/// The arithmetic of training: model, optimizer and the reduction over data ranks, without files.
+/// The arithmetic of training: model, pipeline, optimizer and the reductions over ranks, without files.
 class Trainer {
  public:
   /// Fills (T + 1) tokens of a sample of the run.
@@ -52,6 +53,8 @@ class Trainer {
   /// a loss or gradient that is not finite, unless the deck says to skip the step; weights, moments
   /// and biases are then untouched.
   StepReport step(std::int64_t step, const Sample& sample);
+  /// After weights came from elsewhere than a step: the copies of the embedding.
+  void weights_changed();
 
   struct Evaluation {
     double loss = 0;  ///< nats per token
@@ -70,20 +73,25 @@ class Trainer {
   const Mesh& mesh() const { return mesh_; }
   Timers& timers() { return timers_; }
   std::int64_t micro() const { return micro_; }
-  const BatchLayout& batch() const { return batch_; }
-  const Deal& deal() const { return deal_; }
+  const RankLayout& layout() const { return layout_; }
+  /// Whether this rank saves the gate's bias and loads of a MoE layer.
+  bool saves_gate(std::size_t moe_layer) const;
+  /// The ops of this rank in the last step, in seconds from its start, and their schedule.
+  const std::vector<TimelineEvent>& events() const { return runtime_.events(); }
 
  private:
+  friend class TrainingWork;
+  friend class ValidationWork;
   StepReport scheduled(std::int64_t step) const;
   void clear_sums();
-  void run_micro_batch(const StepReport& report, std::uint64_t first, const Sample& sample,
-                       const Model<float>::Options& options);
-  void collect_losses(const StepReport& report);
+  const PipelineSchedule& schedule(std::int64_t sequences);
   const LaneReducer& reducer(Region region) const {
     return reducers_[static_cast<std::size_t>(region)];
   }
+  std::vector<Region> regions_in_order() const;
   LaneReducer::Observer fold_observer(Region region, std::int64_t use);
   void reduce_gradients();
+  void reduce_embedding_uses();
   void reduce(StepReport& report);
   void update(StepReport& report);
   void update_biases(const StepReport& report);
@@ -97,24 +105,26 @@ class Trainer {
   Timeline timeline_;
   ScheduleSteps schedule_;
   RankLayout layout_;
-  Deal deal_;
   std::int64_t micro_ = 1;
   Model<float> model_;
   Optimizer optimizer_;
   ModelShards shards_;
-  Shards embedding_shards_;         ///< of each use of the embedding: its owners
-  LaneReducer reducers_[kRegions];  ///< over the copies of dense tensors, of experts
+  Shards embedding_shards_;            ///< of each use of the embedding: its owners
+  std::vector<Region> regions_;        ///< in the order in which they are reduced
+  std::vector<LaneReducer> reducers_;  ///< of each region: over the copies of its tensors
+  Vector<float> received_;             ///< gradients of other ranks
+  Message message_;
   Pass<float> pass_;
-  BatchLayout batch_;
-  std::vector<std::int32_t> tokens_;
+  PipelineSchedule steps_, windows_;  ///< those that ran last, to be used again
   std::vector<float> host_losses_;
   std::vector<std::int64_t> counts_;
   std::vector<ExactSum> use_losses_;
   ExactSum balance_;
   Timers timers_;
   struct {
-    std::size_t step, data, forward, backward, reduce, update;
+    std::size_t step, data, reduce, update;
   } part_;
+  PipelineRuntime runtime_;
 };
 
 }  // namespace moray

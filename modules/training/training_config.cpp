@@ -63,9 +63,19 @@ void declare(Section& section, BatchConfig& config) {
 void declare(Section& section, ParallelConfig& config) {
   section
       .key("data", config.data,
-           "Data-parallel ranks R of each pipeline stage; 0: all that there are.")
+           "Data-parallel ranks of each pipeline place; 0: all that there are.")
       .at_least(0);
-  section.key("pipeline", config.pipeline, "Pipeline ranks.").at_least(1);
+  section.key("pipeline", config.pipeline, "Pipeline ranks P.").at_least(1);
+  section
+      .key("schedule", config.schedule,
+           "In which order a pipeline's ranks do the forwards and backwards of micro-batches "
+           "(docs/schedules.md); `auto`: dualpipe where P is even, else zb1p. Without a pipeline "
+           "it says nothing. No bit depends on it.")
+      .one_of({"auto", "1f1b", "zb1p", "dualpipe", "dualpipev"});
+  section.key(
+      "stages", config.stages,
+      "Layers of the trunk in each stage, as `4x15,1`; `auto`: so that the busiest rank has "
+      "as little to do as possible.");
   section.key("expert", config.expert, "Data ranks over which a layer's experts are spread.")
       .at_least(1)
       .power_of_two();

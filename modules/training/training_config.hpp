@@ -41,6 +41,8 @@ void declare(Section& section, BatchConfig& config);
 struct ParallelConfig {
   std::int64_t data = 0;  ///< 0: all ranks
   std::int64_t pipeline = 1;
+  std::string schedule = "auto";  ///< auto | 1f1b | zb1p | dualpipe | dualpipev
+  std::string stages = "auto";    ///< trunk layers of each stage, "4x15,1"; auto: by cost
   std::int64_t expert = 1;
   std::int64_t nodes = 0;         ///< that ranks are on; 0: as the machines are
   std::string traffic = "auto";   ///< of tokens: auto | flat | two_hop

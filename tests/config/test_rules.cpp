@@ -127,11 +127,20 @@ TEST_CASE("rules of the layout", "[rules]") {
   CHECK(errors_of(kGoodDeck, with({"batch.sequences=12"}), 4) == Lines{});
   CHECK(broken(with({"parallel.data=4"}), 8) ==
         "command line: parallel.data x parallel.pipeline is the number of ranks");
-  CHECK(errors_of(kGoodDeck, with({"parallel.data=4", "parallel.pipeline=2"}), 8) == Lines{});
+  CHECK(errors_of(kGoodDeck,
+                  with({"parallel.data=4", "parallel.pipeline=2", "parallel.schedule=zb1p"}),
+                  8) == Lines{});
+  // Too few micro-batches for the schedule, and the number that would do.
+  CHECK(errors_of(kGoodDeck, with({"parallel.data=4", "parallel.pipeline=2"}), 8)[0].find(
+            "dualpipe on 2 pipeline ranks needs at least 4 micro-batches, not 2") !=
+        std::string::npos);
+  // Each direction of DualPipe is a data rank.
+  CHECK(errors_of(kGoodDeck, {"parallel.pipeline=2"}, 2)[0].find(
+            "data ranks = 2, one for each direction of dualpipe") != std::string::npos);
   CHECK(broken(with({"parallel.expert=8"}), 4).substr(0, 80) ==
         "command line: parallel.expert divides the data ranks and moe.experts");
-  CHECK(broken({"parallel.pipeline=4", "run.ranks=4"}) ==
-        "command line: parallel.pipeline is at most model.layers");
+  CHECK(broken({"parallel.pipeline=4", "parallel.schedule=1f1b", "run.ranks=4"}) ==
+        "command line: every stage of the pipeline has layers");
   CHECK(errors_of(kGoodDeck, lanes, 3).size() == 4);  // power of two, both lanes, sequences
   CHECK(errors_of(kGoodDeck, {"run.determinism=run"}, 3) == Lines{});
   CHECK(broken({"kernels.gemm=blas"}) ==

@@ -100,7 +100,7 @@ void DigestProbe::lanes(Model<float>& model) {
     const std::string name = dataset_name(p.name);
     const std::int64_t part = parts[name]++;
     Stage& lanes = stage("lanes/" + name);
-    const std::int64_t copies = p.region == Region::dense ? deal_.data_ranks : deal_.replicas();
+    const std::int64_t copies = is_expert(p.region) ? deal_.replicas() : deal_.data_ranks;
     for (std::int64_t lane = 0; p.held && lane < parameters.lanes(p.region); ++lane) {
       std::vector<float> host = to_host<float>(parameters.gradient(p, lane).data, p.elements());
       lanes.pieces[part * kSequences + lane * copies + deal_.rank % copies] = {digest_floats(host)};

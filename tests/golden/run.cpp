@@ -208,7 +208,7 @@ Record run(const Deck& deck, const Communicator& ranks) {
   add_constants(record, deck);
   add_random_words(record, deck, trainer.model().parameters());
   add_state(record, "step0/", trainer, ranks);
-  DigestProbe probe(ranks, trainer.deal(), deck.model.moe.experts);
+  DigestProbe probe(ranks, trainer.layout().deals[0], deck.model.moe.experts);
   for (std::int64_t step = 0; step < trainer.timeline().total(); ++step) {
     const std::string name = fmt::format("step{}/", step + 1);
     trainer.pass().probe = step == 0 ? &probe : nullptr;

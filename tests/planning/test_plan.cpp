@@ -114,10 +114,11 @@ TEST_CASE("the plan is what a real arena hands out", "[planning]") {
     Arena counted;
     Arena real;
     const auto sampler = make_sample_decoder(deck, layout.share);
+    const auto all_gates = [](std::size_t) { return true; };
     const auto allocate = [&](Arena& arena) {
-      allocate_rank(arena, layout, rank_shards(layout, model), model, optimizer);
+      allocate_rank(arena, layout, rank_shards(layout, model), model, optimizer, nullptr);
       if (sampler) sampler->allocate(arena, &model);
-      allocate_snapshot(arena, deck.checkpoint, owned_bytes(model, optimizer, true));
+      allocate_snapshot(arena, deck.checkpoint, owned_bytes(model, optimizer, all_gates));
     };
     allocate(counted);
     real.reserve(counted);
@@ -130,11 +131,11 @@ TEST_CASE("the plan is what a real arena hands out", "[planning]") {
     CHECK(plan.bytes[static_cast<std::size_t>(Memory::weights)] >= parameters);
     // What an asynchronous save copies.
     std::int64_t owned = 0;
-    for (const StateTensor& tensor : owned_state(model, optimizer, true)) {
+    for (const StateTensor& tensor : owned_state(model, optimizer, all_gates)) {
       for (const StatePiece& piece : tensor.pieces)
         owned += piece.count * bytes_of(tensor.spec.dtype);
     }
-    CHECK(owned == owned_bytes(model, optimizer, true));
+    CHECK(owned == owned_bytes(model, optimizer, all_gates));
     CHECK(plan.bytes[static_cast<std::size_t>(Memory::snapshot)] == (owned + 63) / 64 * 64);
   }
 }

@@ -26,7 +26,7 @@ TEST_CASE("lanes and micro-batch of a rank", "[trainer]") {
   CHECK(layout.use.lanes == 4);
   CHECK(layout.use.expert_lanes == 2);
   CHECK(layout.use.sequences == 4);
-  CHECK(layout.deal.rank == 1);
+  CHECK(layout.deals[0].rank == 1);
 }
 
 TEST_CASE("a model without experts runs on any number of ranks that its lanes allow", "[trainer]") {

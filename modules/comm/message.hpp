@@ -1,0 +1,43 @@
+#pragma once
+
+#include <mpi.h>
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "comm/communicator.hpp"
+
+namespace moray {
+
+/// A message of rows of bytes to or from one rank, from its start to wait(). The buffer, in host memory,
+/// belongs to the message meanwhile. Messages of a (communicator, sender, receiver, tag) arrive in the
+/// order in which they were started.
+class Message {
+ public:
+  Message() = default;
+  Message(const Message&) = delete;
+  Message& operator=(const Message&) = delete;
+  Message(Message&& other) noexcept { *this = std::move(other); }
+  Message& operator=(Message&& other) noexcept;
+  /// Waits: MPI may still be reading or writing.
+  ~Message();
+
+  void send(const Communicator& ranks, const void* rows, std::int64_t count, std::int64_t row_bytes,
+            int peer, int tag);
+  void receive(const Communicator& ranks, void* rows, std::int64_t count, std::int64_t row_bytes,
+               int peer, int tag);
+  /// Returns at once when nothing was started.
+  void wait();
+  bool in_flight() const { return request_ != MPI_REQUEST_NULL; }
+
+ private:
+  void prepare(std::int64_t count, std::int64_t row_bytes, int peer);
+
+  MPI_Datatype row_ = MPI_DATATYPE_NULL;
+  std::int64_t row_bytes_ = 0;
+  MPI_Request request_ = MPI_REQUEST_NULL;
+  int peer_ = -1;
+};
+
+}  // namespace moray
