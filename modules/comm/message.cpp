@@ -9,15 +9,15 @@
 namespace moray {
 
 Message::~Message() {
-  if (in_flight()) MPI_Wait(&request_, MPI_STATUS_IGNORE);
+  pending_.wait();
   if (row_ != MPI_DATATYPE_NULL) MPI_Type_free(&row_);
 }
 
 Message& Message::operator=(Message&& other) noexcept {
   std::swap(row_, other.row_);
   std::swap(row_bytes_, other.row_bytes_);
-  std::swap(request_, other.request_);
   std::swap(peer_, other.peer_);
+  pending_ = std::move(other.pending_);
   return *this;
 }
 
@@ -36,22 +36,27 @@ void Message::prepare(std::int64_t count, std::int64_t row_bytes, int peer) {
 void Message::send(const Communicator& ranks, const void* rows, std::int64_t count,
                    std::int64_t row_bytes, int peer, int tag) {
   prepare(count, row_bytes, peer);
-  check_mpi(MPI_Isend(rows, static_cast<int>(count), row_, peer, tag, ranks.raw(), &request_),
-            "MPI_Isend", fmt::format("message {} to pipeline rank {}", tag, peer));
+  MPI_Request request = MPI_REQUEST_NULL;
+  const int code = MPI_Isend(rows, static_cast<int>(count), row_, peer, tag, ranks.raw(), &request);
+  if (code != MPI_SUCCESS)
+    check_mpi(code, "MPI_Isend", fmt::format("message {} to pipeline rank {}", tag, peer));
+  pending_.start(request);
 }
 
 void Message::receive(const Communicator& ranks, void* rows, std::int64_t count,
                       std::int64_t row_bytes, int peer, int tag) {
   prepare(count, row_bytes, peer);
-  check_mpi(MPI_Irecv(rows, static_cast<int>(count), row_, peer, tag, ranks.raw(), &request_),
-            "MPI_Irecv", fmt::format("message {} from pipeline rank {}", tag, peer));
+  MPI_Request request = MPI_REQUEST_NULL;
+  const int code = MPI_Irecv(rows, static_cast<int>(count), row_, peer, tag, ranks.raw(), &request);
+  if (code != MPI_SUCCESS)
+    check_mpi(code, "MPI_Irecv", fmt::format("message {} from pipeline rank {}", tag, peer));
+  pending_.start(request);
 }
 
 void Message::wait() {
-  if (!in_flight()) return;
-  const int code = MPI_Wait(&request_, MPI_STATUS_IGNORE);
+  const int code = pending_.wait();
   if (code != MPI_SUCCESS)
-    check_mpi(code, "MPI_Wait", fmt::format("a message of pipeline rank {}", peer_));
+    check_mpi(code, "MPI_Wait", fmt::format("a message with pipeline rank {}", peer_));
 }
 
 }  // namespace moray

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "comm/communicator.hpp"
+#include "comm/progress.hpp"
 
 namespace moray {
 
@@ -29,15 +30,15 @@ class Message {
                int peer, int tag);
   /// Returns at once when nothing was started.
   void wait();
-  bool in_flight() const { return request_ != MPI_REQUEST_NULL; }
+  bool in_flight() const { return pending_.in_flight(); }
 
  private:
   void prepare(std::int64_t count, std::int64_t row_bytes, int peer);
 
   MPI_Datatype row_ = MPI_DATATYPE_NULL;
   std::int64_t row_bytes_ = 0;
-  MPI_Request request_ = MPI_REQUEST_NULL;
   int peer_ = -1;
+  PendingRequest pending_;
 };
 
 }  // namespace moray
