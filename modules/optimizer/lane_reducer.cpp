@@ -56,14 +56,20 @@ void LaneReducer::fold_locally(const ExecSpace& exec, Matrix<float> lanes,
 }
 
 void LaneReducer::reduce_scatter(const ExecSpace& exec, Vector<float> sum, const Shards& shards,
-                                 const Observer& observer) const {
+                                 const Observer& observer) {
   for (std::size_t level = 0; level + 1 < shards.path().size(); ++level) {
     const auto distance = static_cast<int>(shards.distance(level));
     const ElementRange mine = shards.path()[level + 1];
     const bool low = (ranks_.rank() & distance) == 0;
     const ElementRange give = other_half(shards.path()[level], mine, low);
     const Vector<float> in = received_.slice(0, mine.size());
-    exchange(ranks_, part(sum, give), in, ranks_.rank() ^ distance);
+    if (started_) {
+      give_.wait();
+      take_.wait();
+      started_ = false;
+    } else {
+      exchange(ranks_, part(sum, give), in, ranks_.rank() ^ distance);
+    }
     const Matrix<float> own = as_row(part(sum, mine));
     add<float>(exec, own, as_row(in), own);
     fence(exec, "moray::reduce: sum before the next exchange");
@@ -71,10 +77,25 @@ void LaneReducer::reduce_scatter(const ExecSpace& exec, Vector<float> sum, const
   }
 }
 
-void LaneReducer::reduce(const ExecSpace& exec, Matrix<float> lanes, const Shards& shards,
-                         bool exact, const Observer& observer) const {
-  if (lanes.rows == 0 || lanes.cols == 0) return;
+void LaneReducer::start(const ExecSpace& exec, Matrix<float> lanes, const Shards& shards,
+                        const Observer& observer) {
+  if (!kHostBackend || !own_buffer_ || lanes.cols == 0 || shards.path().size() < 2) return;
   fold_locally(exec, lanes, observer);
+  fence(exec, "moray::reduce: local folds before the exchange");
+  const auto distance = static_cast<int>(shards.distance(0));
+  const int partner = ranks_.rank() ^ distance;
+  const ElementRange mine = shards.path()[1];
+  const ElementRange give = other_half(shards.path()[0], mine, (ranks_.rank() & distance) == 0);
+  constexpr auto kBytes = static_cast<std::int64_t>(sizeof(float));
+  take_.receive(ranks_, received_.data, mine.size(), kBytes, partner, 0);
+  give_.send(ranks_, lanes.data + give.begin, give.size(), kBytes, partner, 0);
+  started_ = true;
+}
+
+void LaneReducer::reduce(const ExecSpace& exec, Matrix<float> lanes, const Shards& shards,
+                         bool exact, const Observer& observer) {
+  if (lanes.rows == 0 || lanes.cols == 0) return;
+  if (!started_) fold_locally(exec, lanes, observer);
   if (ranks_.size() == 1) return;
   fence(exec, "moray::reduce: local folds before the exchange");
   const Vector<float> sum{lanes.data, lanes.cols};

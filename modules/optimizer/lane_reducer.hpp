@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "comm/communicator.hpp"
+#include "comm/message.hpp"
 #include "core/arena.hpp"
 #include "optimizer/shards.hpp"
 
@@ -21,6 +21,11 @@ class LaneReducer {
   static std::int64_t buffer_size(const Shards& shards);
   /// At least buffer_size of every array that is reduced.
   void set_buffer(Vector<float> received) { received_ = received; }
+  /// One that nobody else uses, so that start() is possible; of the same size.
+  void set_own_buffer(Vector<float> received) {
+    received_ = received;
+    own_buffer_ = true;
+  }
 
   /// Is shown each level: elements [first, first + size) of lane `lane` when `lanes` are left.
   using Observer = std::function<void(std::int64_t lanes, std::int64_t lane, std::int64_t first,
@@ -30,17 +35,24 @@ class LaneReducer {
   /// the others are left as they happen to be. With `exact` the number of ranks is a power of two;
   /// otherwise any number goes, in an order that MPI chooses.
   void reduce(const ExecSpace& exec, Matrix<float> lanes, const Shards& shards, bool exact,
-              const Observer& observer = {}) const;
+              const Observer& observer = {});
+  /// Begins a reduce() of complete gradients while this rank computes on: the local folds, and the first
+  /// and largest exchange, which ends in reduce(). Does nothing without a buffer of its own.
+  void start(const ExecSpace& exec, Matrix<float> lanes, const Shards& shards,
+             const Observer& observer = {});
   /// Every rank's owned elements to all ranks.
   void gather(const ExecSpace& exec, Vector<float> values, const Shards& shards) const;
 
  private:
   void fold_locally(const ExecSpace& exec, Matrix<float> lanes, const Observer& observer) const;
   void reduce_scatter(const ExecSpace& exec, Vector<float> sum, const Shards& shards,
-                      const Observer& observer) const;
+                      const Observer& observer);
 
   const Communicator& ranks_;
   Vector<float> received_;
+  bool own_buffer_ = false;
+  bool started_ = false;
+  Message give_, take_;
 };
 
 }  // namespace moray

@@ -73,11 +73,27 @@ void PipelineRuntime::run(const PipelineSchedule& schedule, Pass<float>& pass,
   started_ = now();
   link_.begin(schedule);
   const int rank = link_.rank();
-  for (const PipelineOp& op : schedule.ops[static_cast<std::size_t>(rank)])
-    execute(schedule, op, pass, options, micro_batches);
+  const std::vector<PipelineOp>& ops = schedule.ops[static_cast<std::size_t>(rank)];
+  const int first_last = last_weight_gradient(schedule, 0);
+  const int second_last = last_weight_gradient(schedule, 1);
+  for (int i = 0; i < static_cast<int>(ops.size()); ++i) {
+    execute(schedule, ops[static_cast<std::size_t>(i)], pass, options, micro_batches);
+    if (i == first_last) micro_batches.gradients_complete(0);
+    if (i == second_last) micro_batches.gradients_complete(1);
+  }
   if (schedule.shape.ranks == 1) return;
   const Timers::Scope time(timers_, part_.waiting);
   link_.end();
+}
+
+/// The position of the last op that adds to the gradients of a chunk; -1 for none.
+int PipelineRuntime::last_weight_gradient(const PipelineSchedule& schedule, int chunk) const {
+  const std::vector<PipelineOp>& ops = schedule.ops[static_cast<std::size_t>(link_.rank())];
+  for (int i = static_cast<int>(ops.size()); i-- > 0;) {
+    const PipelineOp& op = ops[static_cast<std::size_t>(i)];
+    if (op.has_weight_gradient() && op.backward.chunk == chunk) return i;
+  }
+  return -1;
 }
 
 /// A slot and tokens.

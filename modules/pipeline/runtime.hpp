@@ -28,6 +28,8 @@ class MicroBatches {
   virtual void load(const Unit& unit, BatchLayout& batch, std::span<std::int32_t> tokens) = 0;
   /// The unit's losses are there.
   virtual void forwarded(const ModelUnit& unit, const BatchLayout& batch) = 0;
+  /// No op to come adds to the gradients of this chunk.
+  virtual void gradients_complete(int /*chunk*/) {}
 };
 
 /// Runs the ops of a schedule on this rank with the model's chunks: the one runtime of all schedules.
@@ -63,6 +65,7 @@ class PipelineRuntime {
   void execute(const PipelineSchedule& schedule, const PipelineOp& op, Pass<float>& pass,
                const Model<float>::Options& options, MicroBatches& micro_batches);
   void finish(const PipelineOp& op, bool forward_only);
+  int last_weight_gradient(const PipelineSchedule& schedule, int chunk) const;
 
   Model<float>& model_;
   StageLink link_;

@@ -42,6 +42,15 @@ RuntimeNeeds deck_needs(const Deck& deck, std::int64_t data, int rank) {
   return runtime_needs(schedules, rank);
 }
 
+/// The chunk whose last weight gradient comes first.
+int early_chunk(const PipelineSchedule& schedule, int rank) {
+  if (schedule.shape.chunks() == 1) return -1;
+  const std::vector<PipelineOp>& ops = schedule.ops[static_cast<std::size_t>(rank)];
+  const auto last = std::find_if(ops.rbegin(), ops.rend(),
+                                 [](const PipelineOp& op) { return op.has_weight_gradient(); });
+  return 1 - last->backward.chunk;
+}
+
 }  // namespace
 
 MeshShape mesh_shape(const Deck& deck, std::int64_t ranks) {
@@ -65,6 +74,8 @@ RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace
         stream_share(layout.pipeline, place.data, shape.data, layout.pipeline.stream(chunk))));
   }
   layout.needs = deck_needs(deck, shape.data, rank);
+  if (layout.deals[0].data_ranks > 1 && shape.exact)
+    layout.early_chunk = early_chunk(make_schedule(layout.pipeline), rank);
   layout.use = {.sequences = micro_batch(deck, shape.data),
                 .rows = deck.batch.length,
                 .training = true,
@@ -108,8 +119,8 @@ Shards embedding_shards(const RankLayout& layout, const ModelShards& shards,
   return within(rank_shards(first, lender), lender.embedding());
 }
 
-Vector<float> allocate_rank(Arena& arena, const RankLayout& layout, const ModelShards& shards,
-                            Model<float>& model, Optimizer& optimizer, PipelineRuntime* runtime) {
+GradientBuffers allocate_rank(Arena& arena, const RankLayout& layout, const ModelShards& shards,
+                              Model<float>& model, Optimizer& optimizer, PipelineRuntime* runtime) {
   model.allocate(arena, layout.use);
   optimizer.allocate(arena, model.parameters(), shards);
   if (runtime != nullptr) {
@@ -123,7 +134,14 @@ Vector<float> allocate_rank(Arena& arena, const RankLayout& layout, const ModelS
   // A sum of an embedding's use comes from the last stage, too.
   if (layout.lends_embedding)
     size = std::max(size, embedding_shards(layout, shards, model).owned().size());
-  return arena.vector<float>(Memory::communication, size);
+  GradientBuffers buffers;
+  buffers.shared = arena.vector<float>(Memory::communication, size);
+  for (int r = 2 * layout.early_chunk; layout.early_chunk >= 0 && r < 2 * layout.early_chunk + 2;
+       ++r) {
+    buffers.early[r % 2] =
+        arena.vector<float>(Memory::communication, LaneReducer::buffer_size(shards.regions[r]));
+  }
+  return buffers;
 }
 
 }  // namespace moray

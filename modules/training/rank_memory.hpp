@@ -24,6 +24,9 @@ struct RankLayout {
   /// pipeline, and in the last.
   bool lends_embedding = false;
   bool borrows_embedding = false;
+  /// The chunk whose gradients are complete while the other one goes on; -1: none. Their reduction
+  /// begins meanwhile.
+  int early_chunk = -1;
 
   /// J and R of a region's tensors.
   const Deal& deal(Region region) const {
@@ -44,10 +47,15 @@ ModelShards rank_shards(const RankLayout& layout, const Model<float>& model);
 Shards embedding_shards(const RankLayout& layout, const ModelShards& shards,
                         const Model<float>& model);
 
-/// Takes all memory of a rank from the arena, weights to workspace, and returns the buffer in which
-/// gradients of other ranks arrive (empty on one rank). This is the whole memory plan: with a counting
+/// Where gradients of other ranks arrive, empty on one rank.
+struct GradientBuffers {
+  Vector<float> shared;
+  Vector<float> early[2];  ///< of the early chunk's dense tensors and experts
+};
+
+/// Takes all memory of a rank from the arena, weights to workspace. This is the whole memory plan: with a counting
 /// arena nothing is allocated, and neither MPI nor Kokkos needs to run.
-Vector<float> allocate_rank(Arena& arena, const RankLayout& layout, const ModelShards& shards,
-                            Model<float>& model, Optimizer& optimizer, PipelineRuntime* runtime);
+GradientBuffers allocate_rank(Arena& arena, const RankLayout& layout, const ModelShards& shards,
+                              Model<float>& model, Optimizer& optimizer, PipelineRuntime* runtime);
 
 }  // namespace moray

@@ -78,8 +78,18 @@ Trainer::Trainer(const Deck& deck, const Communicator& ranks)
 }
 
 void Trainer::allocate(Arena& arena) {
-  received_ = allocate_rank(arena, layout_, shards_, model_, optimizer_, &runtime_);
-  for (LaneReducer& reducer : reducers_) reducer.set_buffer(received_);
+  const GradientBuffers buffers =
+      allocate_rank(arena, layout_, shards_, model_, optimizer_, &runtime_);
+  received_ = buffers.shared;
+  early_chunk_ = layout_.early_chunk;
+  for (int r = 0; r < kRegions; ++r) {
+    LaneReducer& reducer = reducers_[static_cast<std::size_t>(r)];
+    if (chunk_of(static_cast<Region>(r)) == early_chunk_) {
+      reducer.set_own_buffer(buffers.early[r % 2]);
+    } else {
+      reducer.set_buffer(received_);
+    }
+  }
   if (arena.counting()) return;
   host_losses_.resize(static_cast<std::size_t>(std::max(deck_.batch.length, micro_)));
   use_losses_.resize(static_cast<std::size_t>(model_.depth() + 1));
@@ -118,8 +128,9 @@ StepReport Trainer::step(std::int64_t step, const Sample& sample) {
   clear_sums();
   TrainingWork work(*this, report, sample);
   runtime_.run(schedule(report.sequences), pass_, options, work);
-  agree_on_errors(ranks_, [&] { pass_.throw_error(); });
+  // Each stage reduces when it is done, whatever the others still compute.
   reduce(report);
+  agree_on_errors(ranks_, [&] { pass_.throw_error(); });
   update(report);
   fence(pass_.exec, "moray::trainer: end of the step");
   return report;

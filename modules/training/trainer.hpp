@@ -85,9 +85,7 @@ class Trainer {
   StepReport scheduled(std::int64_t step) const;
   void clear_sums();
   const PipelineSchedule& schedule(std::int64_t sequences);
-  const LaneReducer& reducer(Region region) const {
-    return reducers_[static_cast<std::size_t>(region)];
-  }
+  LaneReducer& reducer(Region region) { return reducers_[static_cast<std::size_t>(region)]; }
   std::vector<Region> regions_in_order() const;
   LaneReducer::Observer fold_observer(Region region, std::int64_t use);
   void reduce_gradients();
@@ -113,6 +111,7 @@ class Trainer {
   std::vector<Region> regions_;        ///< in the order in which they are reduced
   std::vector<LaneReducer> reducers_;  ///< of each region: over the copies of its tensors
   Vector<float> received_;             ///< gradients of other ranks
+  int early_chunk_ = -1;               ///< the one whose gradients are complete first
   Message message_;
   Pass<float> pass_;
   PipelineSchedule steps_, windows_;  ///< those that ran last, to be used again

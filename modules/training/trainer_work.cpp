@@ -42,6 +42,17 @@ void TrainingWork::forwarded(const ModelUnit& unit, const BatchLayout& batch) {
   if (trainer_.deck_.model.moe.sequence_loss > 0) add_balance_losses(unit);
 }
 
+void TrainingWork::gradients_complete(int chunk) {
+  // A probe looks at lanes before they are folded.
+  if (chunk != trainer_.early_chunk_ || trainer_.pass_.probe != nullptr) return;
+  const Timers::Scope time(trainer_.timers_, trainer_.part_.reduce);
+  for (const Region region : {static_cast<Region>(2 * chunk), static_cast<Region>(2 * chunk + 1)}) {
+    trainer_.reducers_[static_cast<std::size_t>(region)].start(
+        trainer_.pass_.exec, trainer_.model_.parameters().gradients(region),
+        trainer_.shards_[region]);
+  }
+}
+
 void TrainingWork::add_token_losses(const ModelUnit& unit, const BatchLayout& batch) {
   const Model<float>& model = trainer_.model_;
   const bool stop = trainer_.deck_.optimizer.non_finite == "stop";

@@ -13,6 +13,8 @@ class TrainingWork : public MicroBatches {
   void load(const Unit& unit, BatchLayout& batch, std::span<std::int32_t> tokens) override;
   /// Token and balance losses into exact sums, so that no order is left to define.
   void forwarded(const ModelUnit& unit, const BatchLayout& batch) override;
+  /// Its gradients set out for their owners while the other chunk goes on.
+  void gradients_complete(int chunk) override;
 
  private:
   void add_token_losses(const ModelUnit& unit, const BatchLayout& batch);
