@@ -2,6 +2,7 @@
 
 #include <Kokkos_Core.hpp>
 
+#include "comm/progress.hpp"
 #include "core/log.hpp"
 #include "kernels/functions/self_check.hpp"
 #include "kernels/variants.hpp"
@@ -60,7 +61,7 @@ int Runtime::run(const std::function<ExitCode(const Communicator&)>& work) {
   const bool failed = !message.empty();
   // Errors are agreed on before they are thrown, so rank 0 speaks for all. A rank that failed alone
   // finds the others missing, says so itself, and ends the job before they wait for ever.
-  const bool together = !failed || ranks.meet(kMeetSeconds);
+  const bool together = !failed || (!requests_abandoned() && ranks.meet(kMeetSeconds));
   if (failed && (ranks.rank() == 0 || !together)) fmt::print(stderr, "{}\n", message);
   if (!together) ranks.abort(static_cast<int>(code));
   return static_cast<int>(code);

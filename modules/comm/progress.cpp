@@ -1,6 +1,7 @@
 #include "comm/progress.hpp"
 
 #include <chrono>
+#include <exception>
 #include <utility>
 
 #include "core/error.hpp"
@@ -17,6 +18,10 @@ double seconds(Clock::duration time) {
 /// Time between two tests: some twenty a millisecond carry a message that needs a test for every
 /// hundred kilobytes, and cost the computation about a hundredth.
 constexpr Clock::duration kInterval = std::chrono::microseconds(20);
+
+/// What an error that unwinds gives peers to complete what is in flight.
+constexpr Clock::duration kPatience = std::chrono::seconds(1);
+bool abandoned = false;
 
 }  // namespace
 
@@ -106,6 +111,26 @@ void PendingRequest::start(MPI_Request request) {
   code_ = MPI_SUCCESS;
   state_ = State::moving;
   Progress::add(*this);
+}
+
+PendingRequest::~PendingRequest() {
+  if (std::uncaught_exceptions() == 0) {
+    wait();
+    return;
+  }
+  if (state_ != State::moving) return;
+  Progress::remove(*this);
+  // All operations that an error leaves behind share this time.
+  static const Clock::time_point deadline = Clock::now() + kPatience;
+  int done = 0;
+  do {
+    if (MPI_Test(&request_, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS) break;
+  } while (done == 0 && Clock::now() < deadline);
+  if (done == 0) abandoned = true;
+}
+
+bool requests_abandoned() {
+  return abandoned;
 }
 
 int PendingRequest::wait() noexcept {

@@ -27,8 +27,9 @@ class PendingRequest {
   PendingRequest(PendingRequest&& other) noexcept { *this = static_cast<PendingRequest&&>(other); }
   /// Waits for what this one held.
   PendingRequest& operator=(PendingRequest&& other) noexcept;
-  /// Waits: MPI may still be reading or writing the buffers.
-  ~PendingRequest() { wait(); }
+  /// Waits: MPI may still be reading or writing the buffers. While an error unwinds the peer may
+  /// never come: then it gives up after a moment, and requests_abandoned() says so.
+  ~PendingRequest();
 
   /// Takes what a non-blocking call of MPI returned. None may be in flight.
   void start(MPI_Request request);
@@ -50,6 +51,10 @@ class PendingRequest {
   PendingRequest* previous_ = nullptr;  ///< while moving: a ring of all that are
   PendingRequest* next_ = nullptr;
 };
+
+/// True when an error left operations behind. MPI may still touch their buffers: the job is ended with
+/// MPI_Abort, and nothing else is asked of MPI.
+bool requests_abandoned();
 
 /// What the hook did since reset_progress_counts().
 struct ProgressCounts {
