@@ -16,9 +16,10 @@ void print(const Report& report, const BenchOptions& options) {
 
 int bench(const Options& options) {
   if (options.topic != "gemm" && options.topic != "attention" && options.topic != "alltoall" &&
-      options.topic != "checkpoint") {
+      options.topic != "progress" && options.topic != "checkpoint") {
     fail(ExitCode::usage,
-         "moray bench: '{}' is no benchmark; there are: gemm, attention, alltoall, checkpoint",
+         "moray bench: '{}' is no benchmark; there are: gemm, attention, alltoall, progress, "
+         "checkpoint",
          options.topic);
   }
   if (options.json && options.csv) fail(ExitCode::usage, "moray bench: --json or --csv, not both");
@@ -27,6 +28,7 @@ int bench(const Options& options) {
   const BenchOptions wanted = {options.deck, options.overrides, options.seconds, options.json,
                                options.csv};
   if (options.topic == "alltoall") return bench_alltoall(options, wanted);
+  if (options.topic == "progress") return bench_progress(options, wanted);
   if (options.topic == "checkpoint") return bench_checkpoint(options, wanted);
 
   std::vector<std::string> words = {"moray"};

@@ -33,4 +33,7 @@ int bench_attention(const BenchOptions& options);
 /// Tokens to the ranks of their experts beside MPI_Alltoallv of the same bytes. Starts MPI and Kokkos.
 int bench_alltoall(const Options& options, const BenchOptions& wanted);
 
+/// What is left of an exchange that is in flight during a computation. Starts MPI and Kokkos.
+int bench_progress(const Options& options, const BenchOptions& wanted);
+
 }  // namespace moray

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "bench.hpp"
+#include "bench_ranks.hpp"
 #include "bench_report.hpp"
 #include "comm/mesh.hpp"
 #include "kernels/gemm/gemm.hpp"
@@ -19,11 +21,6 @@ namespace {
 
 constexpr std::int64_t kTokens = 4096, kWidth = 2048, kExperts = 64, kChoices = 8;
 constexpr int kPairs = 30;
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 /// What a router with uneven experts chooses: the K highest of a preference of each expert and a
 /// draw of each token, in increasing order.
@@ -132,17 +129,6 @@ Counts count(const Communicator& group, const std::vector<std::int32_t>& selecte
   return {{out.begin(), out.end()}, {in.begin(), in.end()}};
 }
 
-/// Seconds from a barrier until the slowest rank has done `work`.
-template <class Work>
-double timed(const Communicator& ranks, const Work& work) {
-  ranks.barrier();
-  const double begin = MPI_Wtime();
-  work();
-  double seconds = MPI_Wtime() - begin;
-  ranks.maximum(std::span(&seconds, 1));
-  return seconds;
-}
-
 /// MPI_Alltoallv of rows, as anyone would write it.
 void raw(const Communicator& group, const Counts& counts, const float* out, float* in) {
   std::vector<int> c[4];
@@ -162,7 +148,8 @@ void raw(const Communicator& group, const Counts& counts, const float* out, floa
 }
 
 struct Measured {
-  double raw = 0, exchange = 0, ratio = 0, pack = 0, whole = 0, hidden = 0;
+  double raw = 0, exchange = 0, ratio = 0, pack = 0, whole = 0;
+  double wait = 0, hidden = 0, unhelped_wait = 0, unhelped_hidden = 0;
 };
 
 Measured measure(const Communicator& ranks, Traffic& traffic) {
@@ -205,7 +192,8 @@ Measured measure(const Communicator& ranks, Traffic& traffic) {
   const double whole = timed(ranks, [&] { traffic.run(); });
   products = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(whole / one)));
 
-  std::vector<double> raws, exchanges, ratios, packs, wholes, hidden;
+  std::vector<double> raws, exchanges, ratios, packs, wholes;
+  std::vector<double> waits[2], hidden[2];
   for (int pair = 0; pair < kPairs; ++pair) {
     const auto run_raw = [&] { raw(group, counts, out.data(), in.data()); };
     const bool first = pair % 2 == 0;  // who goes first changes, too
@@ -218,15 +206,25 @@ Measured measure(const Communicator& ranks, Traffic& traffic) {
     packs.push_back(timed(ranks, pack));
     wholes.push_back(timed(ranks, [&] { traffic.run(); }));
     const double alone = timed(ranks, compute);
-    const double both = timed(ranks, [&] {
-      traffic.start();
-      compute();
-      traffic.finish();
-    });
-    hidden.push_back(1 - (both - alone - packs.back()) / (wholes.back() - packs.back()));
+    const double part = wholes.back() - packs.back();
+    for (const bool helped : {first, !first}) {
+      std::optional<NoProgress> none;
+      if (!helped) none.emplace();
+      double wait = 0;
+      const double both = timed(ranks, [&] {
+        traffic.start();
+        compute();
+        const double begin = MPI_Wtime();
+        traffic.finish();
+        wait = MPI_Wtime() - begin;
+      });
+      ranks.maximum(std::span(&wait, 1));
+      waits[helped].push_back(wait / part);
+      hidden[helped].push_back(1 - (both - alone - packs.back()) / part);
+    }
   }
-  return {median(raws),  median(exchanges), median(ratios),
-          median(packs), median(wholes),    median(hidden)};
+  return {median(raws),     median(exchanges), median(ratios),   median(packs),    median(wholes),
+          median(waits[1]), median(hidden[1]), median(waits[0]), median(hidden[0])};
 }
 
 }  // namespace
@@ -241,7 +239,7 @@ int bench_alltoall(const Options& options, const BenchOptions& wanted) {
         fmt::format("Dispatch: {} tokens a rank of {} float32 channels, {} of {} experts each",
                     kTokens, kWidth, kChoices, kExperts),
         {"traffic", "nodes", "MB across nodes", "MB sent", "raw ms", "exchange ms", "raw/exchange",
-         "pack ms", "whole ms", "hidden %"});
+         "pack ms", "whole ms", "wait left %", "hidden %", "no help: left %", "no help: hidden %"});
     report.fact("ranks", std::to_string(ranks.size()));
     report.fact("pairs", std::to_string(kPairs));
     const auto add = [&](const char* name, std::int64_t nodes, bool two_hops) {
@@ -260,7 +258,9 @@ int bench_alltoall(const Options& options, const BenchOptions& wanted) {
       report.row({Report::text(name), Report::number(static_cast<double>(nodes), 0),
                   Report::number(across, 1), Report::number(sent, 1), flat(1e3 * m.raw, 2),
                   flat(1e3 * m.exchange, 2), flat(m.ratio, 3), Report::number(1e3 * m.pack, 2),
-                  Report::number(1e3 * m.whole, 2), Report::number(100 * m.hidden, 0)});
+                  Report::number(1e3 * m.whole, 2), Report::number(100 * m.wait, 0),
+                  Report::number(100 * m.hidden, 0), Report::number(100 * m.unhelped_wait, 0),
+                  Report::number(100 * m.unhelped_hidden, 0)});
     };
     add("flat", 1, false);
     for (std::int64_t nodes = 2; 2 * nodes <= ranks.size(); nodes *= 2) {
