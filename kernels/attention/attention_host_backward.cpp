@@ -127,6 +127,7 @@ void add_tile(const AttentionHead& head, const AttentionGradient& g, const Query
 void clear(long rows, long cols, float* x, long stride) {
   for (long i = 0; i < rows; ++i) {
     for (long j = 0; j < cols; ++j) x[i * stride + j] = 0;
+    if (i % kKeyBlock == 0) make_progress();
   }
 }
 

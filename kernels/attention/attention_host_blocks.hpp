@@ -2,6 +2,7 @@
 
 /// Products over packed blocks of keys, shared by the forward and the backward of a head.
 
+#include "core/progress.hpp"
 #include "kernels/attention/attention_host.hpp"
 #include "kernels/attention/attention_host_sizes.hpp"
 #include "kernels/gemm/gemm_host.hpp"
@@ -47,6 +48,7 @@ inline void pack(const Operand& operand, const float* b, long ldb) {
     host_gemm.pack(operand.form, operand.n, min(kGemmBlockDepth, operand.k - l), from, ldb, 0,
                    tiles_of(operand), operand.packed + host_gemm.packed_floats(operand.n, l));
   }
+  make_progress();
 }
 
 /// c (m, n) from steps [begin, end) of a and b, whose column 0 (row 0 for form tn) of a is step
