@@ -1,0 +1,105 @@
+// The sums of gradients over ranks, each element on its owner, and the copies of what owners made of them.
+#include "kernels/elementwise/elementwise.hpp"
+#include "training/trainer.hpp"
+
+namespace moray {
+namespace {
+
+/// Beside the tags of messages between stages.
+constexpr int kEmbeddingTag = kTransferTags;
+
+}  // namespace
+
+/// Shows the probe, if there is one, the levels of a fold.
+LaneReducer::Observer Trainer::fold_observer(Region region, std::int64_t use) {
+  if (pass_.probe == nullptr) return {};
+  return [=, probe = pass_.probe](std::int64_t lanes, std::int64_t lane, std::int64_t first,
+                                  Vector<const float> values) {
+    probe->folded({region, use, lanes, lane, first}, values);
+  };
+}
+
+/// Lanes of all ranks into their sums, each element on its owner.
+void Trainer::reduce_gradients() {
+  const bool exact = deck_.run.determinism == "exact";
+  Parameters<float>& parameters = model_.parameters();
+  if (pass_.probe != nullptr) pass_.probe->lanes(model_);
+  for (const Region region : regions_) {
+    reducer(region).reduce(pass_.exec, parameters.gradients(region), shards_[region], exact,
+                           fold_observer(region, 0));
+  }
+  reduce_embedding_uses();
+}
+
+/// Regions that hold something, in an order that is the same on all ranks that reduce one together:
+/// that of the stages.
+std::vector<Region> Trainer::regions_in_order() const {
+  std::vector<Region> regions;
+  const int chunks = layout_.pipeline.chunks();
+  const int rank = mesh_.pipeline().rank();
+  const bool second_first =
+      chunks > 1 && layout_.pipeline.stage(rank, 1) < layout_.pipeline.stage(rank, 0);
+  for (int i = 0; i < chunks; ++i) {
+    const int chunk = second_first ? chunks - 1 - i : i;
+    regions.push_back(static_cast<Region>(2 * chunk));
+    regions.push_back(static_cast<Region>(2 * chunk + 1));
+  }
+  return regions;
+}
+
+/// The sums of the embedding's uses by MTP modules, each over its own lanes, are added to that of the
+/// trunk in the order of uses, on the owners of the embedding. Where the modules are on the ranks of the
+/// embedding, these hold lanes of the other direction than the embedding's own (DualPipe); as the last
+/// fold is that of the two directions, and a sum of two has no order, the embedding's owners and ranks
+/// serve here too.
+void Trainer::reduce_embedding_uses() {
+  const bool exact = deck_.run.determinism == "exact";
+  const ElementRange owned = embedding_shards_.owned();
+  const Region region = layout_.borrows_embedding ? Region::dense : model_.embedding().region;
+  const auto bytes = static_cast<std::int64_t>(sizeof(float));
+  for (std::int64_t use = 1; use <= model_.depth(); ++use) {
+    Vector<float> sum;
+    if (!model_.embedding_uses().empty()) {
+      const Matrix<float>& lanes = model_.embedding_uses()[static_cast<std::size_t>(use - 1)];
+      reducer(region).reduce(pass_.exec, lanes, embedding_shards_, exact,
+                             fold_observer(region, use));
+      sum = {lanes.data + owned.begin, owned.size()};
+    }
+    if (layout_.borrows_embedding) {
+      fence(pass_.exec, "moray::trainer: a use of the embedding before it is sent");
+      message_.send(mesh_.pipeline(), sum.data, sum.size, bytes, 0, kEmbeddingTag);
+      message_.wait();
+    }
+    if (layout_.lends_embedding) {
+      sum = received_.slice(0, owned.size());
+      message_.receive(mesh_.pipeline(), sum.data, sum.size, bytes, mesh_.pipeline().size() - 1,
+                       kEmbeddingTag);
+      message_.wait();
+    }
+    if (layout_.borrows_embedding || sum.size == 0) continue;
+    const Matrix<float> total = matrix(
+        model_.parameters().gradient(model_.embedding(), 0).data + owned.begin, 1, owned.size());
+    add<float>(pass_.exec, total, matrix(sum.data, 1, owned.size()), total);
+  }
+}
+
+void Trainer::weights_changed() {
+  if (!layout_.lends_embedding && !layout_.borrows_embedding) return;
+  const ElementRange owned = embedding_shards_.owned();
+  const auto bytes = static_cast<std::int64_t>(sizeof(float));
+  fence(pass_.exec, "moray::trainer: the embedding before it is sent");
+  if (layout_.lends_embedding) {
+    const float* embedding = model_.parameters().weight(model_.embedding()).data;
+    message_.send(mesh_.pipeline(), embedding + owned.begin, owned.size(), bytes,
+                  mesh_.pipeline().size() - 1, kEmbeddingTag);
+    message_.wait();
+    return;
+  }
+  const Matrix<float> copy = model_.embedding_copy();
+  message_.receive(mesh_.pipeline(), copy.data + owned.begin, owned.size(), bytes, 0,
+                   kEmbeddingTag);
+  message_.wait();
+  reducer(Region::dense).gather(pass_.exec, {copy.data, copy.rows * copy.cols}, embedding_shards_);
+}
+
+}  // namespace moray
