@@ -10,7 +10,7 @@
 namespace moray {
 namespace {
 
-constexpr std::size_t kOps = 8;
+constexpr std::size_t kOps = 9;
 
 /// Every op has host micro-kernels: its files are compiled once per instruction set
 /// (cmake/MorayKernels.cmake). Vendor variants are of products alone.
@@ -90,9 +90,9 @@ bool is_exact(Variant variant) {
 }
 
 std::string_view op_name(Op op) {
-  constexpr std::array<std::string_view, kOps> names = {"gemm",        "attention",     "rmsnorm",
-                                                        "swiglu",      "cross_entropy", "adamw",
-                                                        "elementwise", "quantize"};
+  constexpr std::array<std::string_view, kOps> names = {
+      "gemm",  "attention",   "rmsnorm",  "swiglu",    "cross_entropy",
+      "adamw", "elementwise", "quantize", "mixed_gemm"};
   return names[static_cast<std::size_t>(op)];
 }
 

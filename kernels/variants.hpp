@@ -15,7 +15,17 @@ std::string_view variant_name(Variant variant);
 bool is_exact(Variant variant);
 
 /// The ops that have a choice of variants.
-enum class Op { gemm, attention, rmsnorm, swiglu, cross_entropy, adamw, elementwise, quantize };
+enum class Op {
+  gemm,
+  attention,
+  rmsnorm,
+  swiglu,
+  cross_entropy,
+  adamw,
+  elementwise,
+  quantize,
+  mixed_gemm
+};
 std::string_view op_name(Op op);
 
 /// The variants of `op` that this build has and this processor can run, fastest exact one first,

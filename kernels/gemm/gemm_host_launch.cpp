@@ -1,10 +1,9 @@
 // Host products on the threads of the backend: b is packed once for all rows, in waves that fit the
 // workspace; then tiles of c, each all its steps of k, are dealt to the threads.
-#include <algorithm>
-
 #include "kernels/gemm/gemm_variants.hpp"
 #include "kernels/gemm/gemm_workspace.hpp"
 #include "kernels/host/host_tiles.hpp"
+#include "kernels/host/pieces.hpp"
 
 namespace moray {
 namespace {
@@ -20,24 +19,12 @@ constexpr std::int64_t kColumnTiles = 4;
 /// Column tiles that are packed together: rows of b are read in long pieces.
 constexpr std::int64_t kPackColumns = 8;
 
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
 /// Operands of a product from step l and column j on, whatever the form stores.
 const float* left_from(GemmForm form, const GemmTask<float>& t, std::int64_t i, std::int64_t l) {
   return form == GemmForm::tn ? t.a + l * t.lda + i : t.a + i * t.lda + l;
 }
 const float* right_from(GemmForm form, const GemmTask<float>& t, std::int64_t l, std::int64_t j) {
   return form == GemmForm::nt ? t.b + j * t.ldb + l : t.b + l * t.ldb + j;
-}
-
-/// The piece that a tile number belongs to: the last that begins at or before it.
-const GemmPiece& piece_of(const GemmPiece* begin, const GemmPiece* end, std::int64_t tile,
-                          std::int64_t GemmPiece::*first) {
-  return *(std::upper_bound(begin, end, tile,
-                            [first](std::int64_t t, const GemmPiece& p) { return t < p.*first; }) -
-           1);
 }
 
 /// Tile number `tile` of a piece: one block of k of kPackColumns column tiles.

@@ -37,6 +37,25 @@ struct TileArguments {
   const float* next;  // c of the tile after this one: asked for while this one is computed
 };
 
+/// Continues the chains in `sum` over k steps of a and b.
+template <int rows, int vectors, bool in_place>
+MORAY_FUNCTION void run_chains(long k, const float* a, long lda, const float* b,
+                               Float (&sum)[rows][vectors]) {
+  for (long l = 0; l < k; ++l) {
+    Float right[vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) right[v] = Float::load(b + v * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+      const Float left = Float::broadcast(in_place ? a[i * lda] : a[i]);
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) sum[i][v] = fma(left, right[v], sum[i][v]);
+    }
+    a += in_place ? 1 : rows;
+    b += vectors * kLanes;
+  }
+}
+
 template <int rows, int vectors, bool in_place>
 void multiply_tile(const TileArguments& t) {
   Float sum[rows][vectors];
@@ -64,22 +83,7 @@ void multiply_tile(const TileArguments& t) {
     __builtin_prefetch(t.next + i * t.ldc, 1);
     __builtin_prefetch(t.next + i * t.ldc + vectors * kLanes - 1, 1);
   }
-  const float* a = t.a;
-  const float* b = t.b;
-  const long lda = t.lda;
-  for (long l = 0; l < t.k; ++l) {
-    Float right[vectors];
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) right[v] = Float::load(b + v * kLanes);
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; ++i) {
-      const Float left = Float::broadcast(in_place ? a[i * lda] : a[i]);
-#pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) sum[i][v] = fma(left, right[v], sum[i][v]);
-    }
-    a += in_place ? 1 : rows;
-    b += vectors * kLanes;
-  }
+  run_chains<rows, vectors, in_place>(t.k, t.a, t.lda, t.b, sum);
 
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) {

@@ -67,11 +67,12 @@ MORAY_FUNCTION void transpose(Float (&x)[kLanes]) {
 #endif
 }
 
-/// out[l * stride + i] = in[i * ld + l] for `rows` <= kLanes rows and k steps. Each step writes a
-/// whole vector: lanes from `rows` on are zero and are overwritten by the next step when
+/// out[l * stride + i] = lane l % kLanes of load(i, l - l % kLanes, count) for `rows` <= kLanes rows and
+/// k steps; load(row, step, count) gives `count` values of a row, zeros in the other lanes. Each step
+/// writes a whole vector: lanes from `rows` on are zero and are overwritten by the next step when
 /// stride < kLanes, so `out` has room for kLanes floats at its last step.
-MORAY_FUNCTION void pack_transposed(long rows, long k, const float* in, long ld, float* out,
-                                    long stride) {
+template <class Load>
+MORAY_FUNCTION void pack_transposed(long rows, long k, const Load& load, float* out, long stride) {
   for (long l = 0; l < k; l += kLanes) {
     const int depth = static_cast<int>(k - l < kLanes ? k - l : kLanes);
     Float block[kLanes];
@@ -80,8 +81,7 @@ MORAY_FUNCTION void pack_transposed(long rows, long k, const float* in, long ld,
       if (i >= rows) {
         block[i] = Float::zero();
       } else {
-        block[i] =
-            depth == kLanes ? Float::load(in + i * ld + l) : Float::load(in + i * ld + l, depth);
+        block[i] = depth == kLanes ? load(i, l, kLanes) : load(i, l, depth);
       }
     }
     transpose(block);
@@ -92,6 +92,15 @@ MORAY_FUNCTION void pack_transposed(long rows, long k, const float* in, long ld,
       for (int i = 0; i < depth; ++i) block[i].store(out + (l + i) * stride);
     }
   }
+}
+
+/// The same of float32 in memory: out[l * stride + i] = in[i * ld + l].
+MORAY_FUNCTION void pack_transposed(long rows, long k, const float* in, long ld, float* out,
+                                    long stride) {
+  const auto load = [=](long i, long l, int count) __attribute__((always_inline)) {
+    return Float::load(in + i * ld + l, count);
+  };
+  pack_transposed(rows, k, load, out, stride);
 }
 
 /// out[l * stride + i] = in[l * ld + i] for `count` columns, up to whole vectors with zeros; `out` has

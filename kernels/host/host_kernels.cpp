@@ -3,22 +3,23 @@
 namespace moray {
 
 /// The table of one instruction set, from what the files of its object library export.
-#define MORAY_HOST_TABLE(isa)                                               \
-  namespace isa {                                                           \
-  extern const HostGemm host_gemm;                                          \
-  extern const HostAttention host_attention;                                \
-  extern const HostRmsnorm host_rmsnorm;                                    \
-  extern const HostSwiglu host_swiglu;                                      \
-  extern const HostCrossEntropy host_cross_entropy;                         \
-  extern const HostAdamw host_adamw;                                        \
-  extern const HostElementwise host_elementwise;                            \
-  extern const HostQuantize host_quantize;                                  \
-  extern const HostPeak host_peak;                                          \
-  }                                                                         \
-  static const HostKernels kernels_##isa = {                                \
-      &isa::host_gemm,        &isa::host_attention,     &isa::host_rmsnorm, \
-      &isa::host_swiglu,      &isa::host_cross_entropy, &isa::host_adamw,   \
-      &isa::host_elementwise, &isa::host_quantize,      &isa::host_peak}
+#define MORAY_HOST_TABLE(isa)                                                                      \
+  namespace isa {                                                                                  \
+  extern const HostGemm host_gemm;                                                                 \
+  extern const HostAttention host_attention;                                                       \
+  extern const HostRmsnorm host_rmsnorm;                                                           \
+  extern const HostSwiglu host_swiglu;                                                             \
+  extern const HostCrossEntropy host_cross_entropy;                                                \
+  extern const HostAdamw host_adamw;                                                               \
+  extern const HostElementwise host_elementwise;                                                   \
+  extern const HostQuantize host_quantize;                                                         \
+  extern const HostMixedGemm host_mixed_gemm;                                                      \
+  extern const HostPeak host_peak;                                                                 \
+  }                                                                                                \
+  static const HostKernels kernels_##isa = {                                                       \
+      &isa::host_gemm,          &isa::host_attention, &isa::host_rmsnorm,     &isa::host_swiglu,   \
+      &isa::host_cross_entropy, &isa::host_adamw,     &isa::host_elementwise, &isa::host_quantize, \
+      &isa::host_mixed_gemm,    &isa::host_peak}
 
 #if defined(MORAY_HAVE_HOST_v3)
 MORAY_HOST_TABLE(v3);

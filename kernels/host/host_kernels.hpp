@@ -6,6 +6,7 @@
 #include "kernels/elementwise/elementwise_host.hpp"
 #include "kernels/gemm/gemm_host.hpp"
 #include "kernels/host/peak.hpp"
+#include "kernels/mixed_gemm/mixed_gemm_host.hpp"
 #include "kernels/quantize/quantize_host.hpp"
 #include "kernels/rmsnorm/rmsnorm_host.hpp"
 #include "kernels/swiglu/swiglu_host.hpp"
@@ -25,6 +26,7 @@ struct HostKernels {
   const HostAdamw* adamw = nullptr;
   const HostElementwise* elementwise = nullptr;
   const HostQuantize* quantize = nullptr;
+  const HostMixedGemm* mixed_gemm = nullptr;
   const HostPeak* peak = nullptr;
 };
 

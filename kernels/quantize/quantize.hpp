@@ -36,12 +36,6 @@ constexpr std::int64_t scale_blocks(std::int64_t columns) {
   return (columns + kScaleBlock - 1) / kScaleBlock;
 }
 
-/// 1 to 128 consecutive rows that share a scale for each channel. Blocks along tokens start anew with
-/// each sequence, and each expert's rows of a sequence, so that no layout shows in them.
-struct RowBlock {
-  std::int32_t begin;
-  std::int32_t count;
-};
 /// Adds the blocks of `count` rows from `begin` on: those of one sequence.
 void append_row_blocks(std::int64_t begin, std::int64_t count, std::vector<RowBlock>& blocks);
 

@@ -18,6 +18,13 @@ inline constexpr std::int64_t kScaleBlock = 128;
 /// The least largest magnitude: a block of zeros has a scale too.
 inline constexpr float kLeastAmax = 1e-4F;
 
+/// 1 to 128 consecutive rows that share a scale for each channel. Blocks along tokens start anew with
+/// each sequence, and each expert's rows of a sequence, so that no layout shows in them.
+struct RowBlock {
+  std::int32_t begin;
+  std::int32_t count;
+};
+
 }  // namespace moray
 
 namespace MORAY_FUNCTIONS_NAMESPACE {

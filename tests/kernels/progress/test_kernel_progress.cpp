@@ -1,5 +1,6 @@
 // Kernels that run long give communication a chance again and again (core/progress.hpp), also where
 // all of their work is one tile. What they compute in between is counted in operations, not in time.
+#include <array>
 #include <random>
 
 #include "catch.hpp"
@@ -7,6 +8,7 @@
 #include "kernels/attention/attention.hpp"
 #include "kernels/cross_entropy/cross_entropy.hpp"
 #include "kernels/gemm/gemm.hpp"
+#include "kernels/mixed_gemm/mixed_gemm.hpp"
 #include "kernels/tensor.hpp"
 #include "kernels/variants.hpp"
 
@@ -69,6 +71,31 @@ TEST_CASE("products make progress, wide, deep and tall ones", "[progress]") {
         CHECK(chances >= operations / kOperations);
       });
     }
+  }
+}
+
+TEST_CASE("products in FP8 make progress, wide and deep ones", "[progress]") {
+  if (!counts_all()) return;
+  const ExecSpace exec;
+  for (const auto& [m, n, k] : {std::array<std::int64_t, 3>{16, 8192, 1024}, {64, 256, 8192}}) {
+    Tensor<std::uint8_t> a(m, k), b(n, k);
+    Tensor<float> scales(1, scale_blocks(k)), c(m, n);
+    MixedGemmTask task;
+    task.a = {NumberType::e4m3, a.fill_with(0x33).device().data, k};
+    task.b = {NumberType::e4m3, b.fill_with(0x35).device().data, k};
+    task.a.scales = task.b.scales = scales.fill_with(1).device().data;
+    task.a.shared = m;  // all rows have the same
+    task.b.shared = n;
+    task.c = c.device().data;
+    task.m = m;
+    task.ldc = task.n = n;
+    task.k = k;
+    const double operations = 2.0 * static_cast<double>(m * n * k);
+    for_each_exact_variant(Op::mixed_gemm, [&] {
+      INFO(m << " x " << n << " x " << k);
+      const double chances = calls_during([&] { mixed_gemm(exec, GemmForm::nt, {&task, 1}); });
+      CHECK(chances >= operations / kOperations);
+    });
   }
 }
 

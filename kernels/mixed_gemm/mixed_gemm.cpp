@@ -1,0 +1,28 @@
+#include "kernels/mixed_gemm/mixed_gemm.hpp"
+
+#include "core/error.hpp"
+#include "kernels/host/host_rows.hpp"
+#include "kernels/mixed_gemm/mixed_gemm_variants.hpp"
+
+namespace moray {
+namespace {
+
+/// What the contract asks of a task.
+void require_valid(GemmForm form, const MixedGemmTask& t) {
+  MORAY_REQUIRE((t.a.scales == nullptr) == (t.b.scales == nullptr));
+  MORAY_REQUIRE((t.c == nullptr) != (t.rounded == nullptr));
+  MORAY_REQUIRE(form != GemmForm::tn || t.rounded == nullptr);
+  MORAY_REQUIRE((t.blocks.data != nullptr) == (form == GemmForm::tn && t.a.scales != nullptr));
+}
+
+}  // namespace
+
+void mixed_gemm(const ExecSpace& exec, GemmForm form, std::span<const MixedGemmTask> tasks) {
+  for (const MixedGemmTask& task : tasks) require_valid(form, task);
+  if (const HostKernels* host = selected_host_kernels(Op::mixed_gemm)) {
+    return host::mixed_gemm(exec, *host->mixed_gemm, form, tasks);
+  }
+  portable::mixed_gemm(exec, form, tasks);
+}
+
+}  // namespace moray
