@@ -23,6 +23,11 @@ void print(const Report& report, const BenchOptions& options);
 /// The products of a model beside OpenBLAS and oneDNN. Kokkos is initialised. Returns the exit code.
 int bench_gemm(const BenchOptions& options);
 
+/// The same products in FP8 and bf16 beside those in float32, and quantisation beside copies of the same
+/// bytes. Likewise.
+int bench_fp8_gemm(const BenchOptions& options);
+int bench_quantize(const BenchOptions& options);
+
 /// What saving costs: bandwidth beside a raw write, and steps that save beside those that do not.
 /// Starts MPI and Kokkos itself. Returns the exit code.
 int bench_checkpoint(const Options& options, const BenchOptions& wanted);
