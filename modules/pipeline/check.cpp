@@ -60,7 +60,13 @@ class Prover {
   bool check_messages();
   bool check_waits();
   bool check_lanes();
-  bool check_lane(int rank, int chunk, std::int64_t count, const char* what);
+  struct Lanes {
+    std::int64_t sequences;  ///< of a micro-batch
+    std::int64_t count;
+    bool (PipelineOp::*adds)() const;
+    const char* what;
+  };
+  bool check_lane(int rank, int chunk, const Lanes& lanes);
   bool check_memory();
 
   const PipelineSchedule& schedule_;
@@ -167,28 +173,34 @@ bool Prover::check_waits() {
 }
 
 bool Prover::check_lanes() {
+  const std::int64_t b = lanes_.sequences;
+  const Lanes all[] = {{b, lanes_.local_lanes, &PipelineOp::has_weight_gradient, "lane"},
+                       {b * lanes_.group, lanes_.local_expert_lanes,
+                        &PipelineOp::has_weight_gradient, "expert lane"},
+                       {b, lanes_.local_lanes, &PipelineOp::has_input_gradient,
+                        "norm gains, embedding and head, lane"}};
   for (int rank = 0; rank < shape_.ranks; ++rank) {
     for (int chunk = 0; chunk < shape_.chunks(); ++chunk) {
-      if (!check_lane(rank, chunk, lanes_.local_lanes, "lane")) return false;
-      if (!check_lane(rank, chunk, lanes_.local_expert_lanes, "expert lane")) return false;
+      for (const Lanes& lanes : all)
+        if (!check_lane(rank, chunk, lanes)) return false;
     }
   }
   return true;
 }
 
-bool Prover::check_lane(int rank, int chunk, std::int64_t count, const char* what) {
-  std::vector<std::int64_t> last(static_cast<std::size_t>(count), -1);
+bool Prover::check_lane(int rank, int chunk, const Lanes& lanes) {
+  std::vector<std::int64_t> last(static_cast<std::size_t>(lanes.count), -1);
   for (int i = 0; i < static_cast<int>(list(rank).size()); ++i) {
     const PipelineOp& op = list(rank)[static_cast<std::size_t>(i)];
-    if (!op.has_weight_gradient() || op.backward.chunk != chunk) continue;
-    const std::int64_t first = op.backward.micro * lanes_.sequences;
+    if (!(op.*lanes.adds)() || op.backward.chunk != chunk) continue;
+    const std::int64_t first = op.backward.micro * lanes.sequences;
     // A lane takes every count-th sequence, so the first `count` show the order of all.
-    for (std::int64_t s = first; s < first + std::min(lanes_.sequences, count); ++s) {
-      std::int64_t& before = last[static_cast<std::size_t>(s % count)];
+    for (std::int64_t s = first; s < first + std::min(lanes.sequences, lanes.count); ++s) {
+      std::int64_t& before = last[static_cast<std::size_t>(s % lanes.count)];
       if (before > s)
         return refuse(rank, i,
                       fmt::format("adds sequence {} of its stream to {} {} after sequence {}", s,
-                                  what, s % count, before));
+                                  lanes.what, s % lanes.count, before));
       before = s;
     }
   }

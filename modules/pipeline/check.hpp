@@ -30,12 +30,14 @@ struct RankNeeds {
 };
 
 /// How the gradient lanes of a stream divide its micro-batches (docs/numerics.md section 3): the i-th
-/// sequence of the stream goes into lane i mod local_lanes, and into the expert lane
+/// sequence of the stream goes into lane i mod local_lanes. Experts see the sequences of all ranks of
+/// their group, `group` b of a micro-batch, and the i-th of them goes into expert lane
 /// i mod local_expert_lanes. The default, one lane, is the strictest.
 struct LaneOrder {
   std::int64_t sequences = 1;  ///< b of a micro-batch
   std::int64_t local_lanes = 1;
   std::int64_t local_expert_lanes = 1;
+  std::int64_t group = 1;  ///< ranks that share the experts
 };
 
 struct ScheduleProof {
@@ -48,7 +50,8 @@ struct ScheduleProof {
 ///   order, so that no weight gradient is left at the end;
 ///   messages of each (sender, receiver, tag) are received in the order in which they are sent;
 ///   no rank waits for ever: receives block, sends do not;
-///   the weight gradients of each chunk come in increasing order of sequences in every lane;
+///   the weight gradients of each chunk come in increasing order of sequences in every lane, and so do
+///   its input gradients, with which those of norm gains, embedding and head are formed;
 ///   no rank has more activations alive than its slots.
 /// Of a schedule of forwards the same, without gradients.
 ScheduleProof prove(const PipelineSchedule& schedule, const LaneOrder& lanes = {});

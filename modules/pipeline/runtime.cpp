@@ -6,7 +6,6 @@
 
 #include "core/error.hpp"
 #include "kernels/elementwise/elementwise.hpp"
-#include "pipeline/check.hpp"
 
 namespace moray {
 namespace {
@@ -29,20 +28,24 @@ void refill(std::vector<int>& free, int count) {
 
 }  // namespace
 
-RuntimeNeeds runtime_needs(const std::vector<PipelineSchedule>& schedules, int rank) {
+void RuntimeNeeds::include(const RuntimeNeeds& other) {
+  const auto both = [](auto& mine, const auto& theirs) {
+    for (std::size_t tag = 0; tag < mine.size(); ++tag)
+      mine[tag] = std::max(mine[tag], theirs[tag]);
+  };
+  slots = std::max(slots, other.slots);
+  deferred = std::max(deferred, other.deferred);
+  both(buffers.send, other.buffers.send);
+  both(buffers.handed_over, other.buffers.handed_over);
+  both(buffers.receive, other.buffers.receive);
+}
+
+RuntimeNeeds runtime_needs(const std::vector<PipelineSchedule>& schedules, int rank,
+                           const LaneOrder& lanes) {
   RuntimeNeeds all;
-  const auto at = static_cast<std::size_t>(rank);
   for (const PipelineSchedule& schedule : schedules) {
-    const RankNeeds needs = require_sound(schedule)[at];
-    all.slots = std::max(all.slots, needs.activations);
-    all.deferred = std::max(all.deferred, needs.pending_weights);
-    const LinkBuffers buffers = link_buffers(schedule, rank);
-    for (std::size_t tag = 0; tag < kTransferTags; ++tag) {
-      all.buffers.send[tag] = std::max(all.buffers.send[tag], buffers.send[tag]);
-      all.buffers.handed_over[tag] =
-          std::max(all.buffers.handed_over[tag], buffers.handed_over[tag]);
-      all.buffers.receive[tag] = std::max(all.buffers.receive[tag], buffers.receive[tag]);
-    }
+    const RankNeeds needs = require_sound(schedule, lanes)[static_cast<std::size_t>(rank)];
+    all.include({needs.activations, needs.pending_weights, link_buffers(schedule, rank, needs)});
   }
   return all;
 }

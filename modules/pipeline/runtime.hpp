@@ -16,9 +16,12 @@ struct RuntimeNeeds {
   int slots = 1;     ///< micro-batches whose activations are kept
   int deferred = 0;  ///< micro-batches whose weight gradients are put off
   LinkBuffers buffers;
+  /// What both need.
+  void include(const RuntimeNeeds& other);
 };
-/// The most that one of the schedules needs on a rank.
-RuntimeNeeds runtime_needs(const std::vector<PipelineSchedule>& schedules, int rank);
+/// The most that one of the schedules needs on a rank. Throws Error(usage) unless all are sound.
+RuntimeNeeds runtime_needs(const std::vector<PipelineSchedule>& schedules, int rank,
+                           const LaneOrder& lanes = {});
 
 /// Whom the runtime asks for micro-batches, and tells what became of them.
 class MicroBatches {

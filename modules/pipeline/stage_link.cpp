@@ -2,17 +2,17 @@
 
 #include <algorithm>
 
+#include "core/error.hpp"
 #include "kernels/elementwise/elementwise.hpp"
-#include "pipeline/check.hpp"
 
 namespace moray {
 
-LinkBuffers link_buffers(const PipelineSchedule& schedule, int rank) {
+LinkBuffers link_buffers(const PipelineSchedule& schedule, int rank, const RankNeeds& needs) {
   LinkBuffers result;
-  const auto at = static_cast<std::size_t>(rank);
-  const std::vector<RankNeeds> needs = require_sound(schedule);
+  // A message is gone when its receiver takes the one before, sooner than fewest_buffers() counts on.
+  const int enough = std::max(fewest_buffers(schedule), 2);
   std::array<int, kTransferTags> handed_over{};  // and not yet used
-  for (const PipelineOp& op : schedule.ops[at]) {
+  for (const PipelineOp& op : schedule.ops[static_cast<std::size_t>(rank)]) {
     for (const Transfer& t : receives(schedule.shape, rank, op)) {
       const auto tag = static_cast<std::size_t>(t.tag);
       if (t.peer == rank) {
@@ -26,7 +26,7 @@ LinkBuffers link_buffers(const PipelineSchedule& schedule, int rank) {
       if (t.peer == rank) {
         result.handed_over[tag] = std::max(result.handed_over[tag], ++handed_over[tag]);
       } else {
-        result.send[tag] = std::clamp(needs[at].unreceived[tag], 1, 2);
+        result.send[tag] = std::clamp(needs.unreceived[tag], 1, enough);
       }
     }
   }
@@ -35,17 +35,19 @@ LinkBuffers link_buffers(const PipelineSchedule& schedule, int rank) {
 
 void StageLink::allocate(Arena& arena, const LinkBuffers& buffers, std::int64_t rows,
                          std::int64_t width) {
-  const auto make = [&](Lane& lane, int count) {
-    lane.buffers.clear();
+  const auto make = [&](std::vector<Matrix<float>>& list, int count) {
+    list.clear();
     for (int i = 0; i < count; ++i)
-      lane.buffers.push_back(arena.matrix<float>(Memory::communication, rows, width));
+      list.push_back(arena.matrix<float>(Memory::communication, rows, width));
+  };
+  for (std::size_t tag = 0; tag < sends_.size(); ++tag) {
+    Lane& lane = sends_[tag];
+    make(lane.buffers, buffers.send[tag]);
     lane.messages.resize(lane.buffers.size());
     lane.host.resize(kHostBackend || arena.counting() ? 0 : lane.buffers.size());
     for (std::vector<float>& host : lane.host) host.resize(static_cast<std::size_t>(rows * width));
-  };
-  for (std::size_t tag = 0; tag < sends_.size(); ++tag) {
-    make(sends_[tag], buffers.send[tag]);
-    make(handed_over_[tag], buffers.handed_over[tag]);
+    make(handed_over_[tag].buffers, buffers.handed_over[tag]);
+    handed_over_[tag].micro.assign(handed_over_[tag].buffers.size(), kFree);
     Arrivals& arrivals = receives_[tag];
     arrivals.buffer =
         arena.matrix<float>(Memory::communication, buffers.receive[tag] > 0 ? rows : 0, width);
@@ -65,8 +67,8 @@ void StageLink::count(Arena& arena, const LinkBuffers& buffers, std::int64_t row
 void StageLink::begin(const PipelineSchedule& schedule) {
   const int rank = ranks_.rank();
   for (Arrivals& arrivals : receives_) arrivals.left = 0;
-  for (auto* lanes : {&sends_, &handed_over_})
-    for (Lane& lane : *lanes) lane.next = lane.taken = 0;
+  for (Lane& lane : sends_) lane.next = 0;
+  for (HandedOver& own : handed_over_) std::fill(own.micro.begin(), own.micro.end(), kFree);
   for (const PipelineOp& op : schedule.ops[static_cast<std::size_t>(rank)]) {
     for (const Transfer& t : receives(schedule.shape, rank, op)) {
       if (t.peer == rank) continue;
@@ -88,11 +90,19 @@ void StageLink::start_receive(Arrivals& arrivals, int tag) {
                            arrivals.peer, tag);
 }
 
+std::size_t StageLink::handed_over(const Transfer& transfer, int micro) const {
+  const std::vector<int>& all = handed_over_[static_cast<std::size_t>(transfer.tag)].micro;
+  const auto found = std::find(all.begin(), all.end(), micro);
+  MORAY_REQUIRE(found != all.end());
+  return static_cast<std::size_t>(found - all.begin());
+}
+
 void StageLink::receive(const ExecSpace& exec, const Transfer& transfer, Matrix<float> into) {
   if (transfer.peer == ranks_.rank()) {
-    Lane& lane = this->lane(transfer);
-    const auto oldest = static_cast<std::size_t>(lane.taken++) % lane.buffers.size();
-    copy<float>(exec, lane.buffers[oldest], into);
+    HandedOver& own = handed_over_[static_cast<std::size_t>(transfer.tag)];
+    const std::size_t at = handed_over(transfer, transfer.unit.micro);
+    copy<float>(exec, own.buffers[at], into);
+    own.micro[at] = kFree;
     return;
   }
   Arrivals& arrivals = receives_[static_cast<std::size_t>(transfer.tag)];
@@ -105,16 +115,22 @@ void StageLink::receive(const ExecSpace& exec, const Transfer& transfer, Matrix<
 }
 
 Matrix<float> StageLink::buffer(const Transfer& transfer) {
-  Lane& lane = this->lane(transfer);
+  const auto tag = static_cast<std::size_t>(transfer.tag);
+  if (transfer.peer == ranks_.rank()) {
+    const std::size_t at = handed_over(transfer, kFree);
+    handed_over_[tag].micro[at] = transfer.unit.micro;
+    return handed_over_[tag].buffers[at];
+  }
+  Lane& lane = sends_[tag];
   const auto at = static_cast<std::size_t>(lane.next) % lane.buffers.size();
   lane.messages[at].wait();
   return lane.buffers[at];
 }
 
 void StageLink::send(const ExecSpace& exec, const Transfer& transfer) {
-  Lane& lane = this->lane(transfer);
-  const auto at = static_cast<std::size_t>(lane.next++) % lane.buffers.size();
   if (transfer.peer == ranks_.rank()) return;
+  Lane& lane = sends_[static_cast<std::size_t>(transfer.tag)];
+  const auto at = static_cast<std::size_t>(lane.next++) % lane.buffers.size();
   fence(exec, "moray::pipeline: a message before it is sent");
   const Matrix<float>& rows = lane.buffers[at];
   const float* from = rows.data;

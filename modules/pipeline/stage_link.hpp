@@ -4,6 +4,7 @@
 
 #include "comm/message.hpp"
 #include "core/arena.hpp"
+#include "pipeline/check.hpp"
 #include "pipeline/pipeline.hpp"
 
 namespace moray {
@@ -14,9 +15,9 @@ struct LinkBuffers {
   std::array<int, kTransferTags> handed_over{};  ///< at the turn of DualPipeV, on this rank
   std::array<int, kTransferTags> receive{};      ///< 1 or 0
 };
-/// Those with which no rank waits for ever; a second one to send from, where more than one message may
-/// be on its way, lets a rank go on meanwhile.
-LinkBuffers link_buffers(const PipelineSchedule& schedule, int rank);
+/// Those with which no rank of a proved schedule waits for ever; a second one to send from, where more
+/// than one message may be on its way, lets a rank go on meanwhile.
+LinkBuffers link_buffers(const PipelineSchedule& schedule, int rank, const RankNeeds& needs);
 
 /// The messages of one rank of a pipeline: what its ops receive and send, in the order of its list.
 /// Receives are started before they are needed.
@@ -48,7 +49,11 @@ class StageLink {
     std::vector<Message> messages;
     std::vector<std::vector<float>> host;  ///< device backends
     std::int64_t next = 0;                 ///< messages that were begun
-    std::int64_t taken = 0;                ///< of those handed over on this rank: that were used
+  };
+  /// What a rank hands over to itself, to be taken in any order.
+  struct HandedOver {
+    std::vector<Matrix<float>> buffers;
+    std::vector<int> micro;  ///< that a buffer is for; kFree
   };
   struct Arrivals {
     Matrix<float> buffer;
@@ -58,13 +63,13 @@ class StageLink {
     std::int64_t left = 0;  ///< messages that are still to be started
   };
   void start_receive(Arrivals& arrivals, int tag);
-  Lane& lane(const Transfer& t) {
-    auto& lanes = t.peer == ranks_.rank() ? handed_over_ : sends_;
-    return lanes[static_cast<std::size_t>(t.tag)];
-  }
+  /// The place of a buffer for a micro-batch, or of a free one.
+  std::size_t handed_over(const Transfer& transfer, int micro) const;
 
+  static constexpr int kFree = -1;
   const Communicator& ranks_;
-  std::array<Lane, kTransferTags> sends_, handed_over_;
+  std::array<Lane, kTransferTags> sends_;
+  std::array<HandedOver, kTransferTags> handed_over_;
   std::array<Arrivals, kTransferTags> receives_;
 };
 

@@ -133,13 +133,17 @@ StepReport Trainer::step(std::int64_t step, const Sample& sample) {
   return report;
 }
 
+LaneOrder Trainer::lane_order() const {
+  const Deal& deal = layout_.deals[0];
+  return {micro_, deal.local_lanes(), deal.local_expert_lanes(), deal.group_size()};
+}
+
 /// Proved when it is made; a batch ramp makes one for each number of micro-batches.
 const PipelineSchedule& Trainer::schedule(std::int64_t sequences) {
   const PipelineShape shape = pipeline_shape(deck_, sequences, mesh_.shape().data);
   if (steps_.shape.micro_batches != shape.micro_batches || steps_.ops.empty()) {
     steps_ = make_schedule(shape);
-    const Deal& deal = layout_.deals[0];
-    require_sound(steps_, {micro_, deal.local_lanes(), deal.local_expert_lanes()});
+    require_sound(steps_, lane_order());
   }
   return steps_;
 }

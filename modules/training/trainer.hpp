@@ -84,6 +84,7 @@ class Trainer {
   friend class ValidationWork;
   StepReport scheduled(std::int64_t step) const;
   void clear_sums();
+  LaneOrder lane_order() const;
   const PipelineSchedule& schedule(std::int64_t sequences);
   LaneReducer& reducer(Region region) { return reducers_[static_cast<std::size_t>(region)]; }
   std::vector<Region> regions_in_order() const;

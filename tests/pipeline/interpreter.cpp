@@ -33,6 +33,9 @@ Token backward(int stage, Token x, Token dy) {
 Token accumulate(Token sum, Token x, Token dy) {
   return mix(mix(mix(5, sum), x), dy);
 }
+Token accumulate_gains(Token sum, Token x, Token dy) {
+  return mix(mix(mix(6, sum), x), dy);
+}
 
 /// Where stages are, written down a second time.
 struct Place {
@@ -171,6 +174,8 @@ class Machine {
     const int st = stage({rank, u.chunk});
     held.gradient = dy ? *dy : loss_gradient(*held.output);
     const Token dx = backward(st, *held.input, *held.gradient);
+    Token& gains = gains_[{rank, u.chunk}];
+    gains = accumulate_gains(gains, *held.input, *held.gradient);
     if (st > 0)
       wire({rank, u.chunk}, place(st - 1, stream(u.chunk)), true, u.micro).push_back(dx);
     else
@@ -200,18 +205,22 @@ class Machine {
       if (times != 1) why_ = "a unit twice";
     for (int c = 0; c < streams_ && why_.empty(); ++c) {
       std::vector<Token> sums(static_cast<std::size_t>(stages_), 0);
+      std::vector<Token> gains = sums;
       for (int m = 0; m < n_; ++m) {
         std::vector<Token> x = {sample(c, m)};
         for (int st = 0; st < stages_; ++st) x.push_back(forward(st, x.back()));
         Token dy = loss_gradient(x.back());
         for (int st = stages_ - 1; st >= 0; --st) {
           sums[st] = accumulate(sums[st], x[st], dy);
+          gains[st] = accumulate_gains(gains[st], x[st], dy);
           dy = backward(st, x[st], dy);
         }
         if (input_gradients_[{c, m}] != dy) why_ = "a wrong input gradient";
       }
       for (int st = 0; st < stages_; ++st)
         if (sums_[place(st, c)] != sums[st]) why_ = "a wrong weight gradient";
+      for (int st = 0; st < stages_ && why_.empty(); ++st)
+        if (gains_[place(st, c)] != gains[st]) why_ = "a wrong gradient of the norm gains";
     }
   }
 
@@ -224,7 +233,7 @@ class Machine {
   std::map<Key, Held> store_;
   std::map<Key, int> done_;
   std::map<std::pair<int, int>, Token> input_gradients_;
-  std::map<Place, Token> sums_;
+  std::map<Place, Token> sums_, gains_;
   std::map<int, int> held_;
   int freed_ = 0;
   std::string why_;

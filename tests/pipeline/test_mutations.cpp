@@ -225,6 +225,43 @@ TEST_CASE("a broken schedule is refused with rank, position, op and reason", "[p
         "at position 3; rank 3 at position 2 waits for F0:2 of rank 2 at position 3");
 }
 
+TEST_CASE("input gradients come in order too: norm gains, embedding and head are added with them",
+          "[pipeline]") {
+  // One rank alone, whose weight gradients are in order.
+  PipelineSchedule s{{ScheduleKind::zb1p, 1, 2}, false, {{}}, {2}};
+  for (const Unit u : {Unit{0, 0}, Unit{0, 1}}) s.ops[0].push_back({OpKind::F, u, {}});
+  for (const Unit u : {Unit{0, 1}, Unit{0, 0}}) s.ops[0].push_back({OpKind::B, {}, u});
+  for (const Unit u : {Unit{0, 0}, Unit{0, 1}}) s.ops[0].push_back({OpKind::W, {}, u});
+  CHECK(interpret(s).why == "a wrong gradient of the norm gains");
+  REQUIRE(prove(s).fault);
+  CHECK(
+      prove(s).fault->message() ==
+      "rank 0, position 3, B0:0: adds sequence 0 of its stream to norm gains, embedding and head, "
+      "lane 0 after sequence 1");
+  CHECK_FALSE(prove(s, {1, 2, 1}).fault);  // two lanes of dense tensors: these are all dense
+  // A rank whose neighbour sends in that order has no choice.
+  s = {{ScheduleKind::zb1p, 2, 2}, false, {s.ops[0], s.ops[0]}, {2, 2}};
+  CHECK(interpret(s).why == "a wrong gradient of the norm gains");
+  CHECK(prove(s).fault);
+  std::swap(s.ops[0][2], s.ops[0][3]);
+  std::swap(s.ops[1][2], s.ops[1][3]);
+  CHECK(interpret(s).right);
+  CHECK_FALSE(prove(s).fault);
+}
+
+TEST_CASE("experts see the sequences of their whole group", "[pipeline]") {
+  PipelineSchedule s = make_schedule({ScheduleKind::zb1p, 4, 8});
+  std::swap(s.ops[3][s.ops[3].size() - 1], s.ops[3][s.ops[3].size() - 2]);
+  // Four dense lanes keep micro-batches of one sequence apart, and so do two of a single rank's experts.
+  REQUIRE_FALSE(prove(s, {1, 4, 2}).fault);
+  // Of two ranks each micro-batch has a sequence in either lane.
+  REQUIRE(prove(s, {1, 4, 2, 2}).fault);
+  CHECK(prove(s, {1, 4, 2, 2}).fault->message() ==
+        "rank 3, position 23, W0:6: adds sequence 12 of its stream to expert lane 0 after sequence "
+        "14");
+  CHECK_FALSE(prove(s, {1, 4, 4, 2}).fault);
+}
+
 TEST_CASE("weight gradients of different lanes may come in any order", "[pipeline]") {
   PipelineSchedule s = make_schedule({ScheduleKind::zb1p, 4, 8});
   std::swap(s.ops[3][s.ops[3].size() - 1], s.ops[3][s.ops[3].size() - 2]);
