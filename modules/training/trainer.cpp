@@ -74,6 +74,19 @@ Trainer::Trainer(const Deck& deck, const Communicator& ranks)
   }
 }
 
+void Trainer::use_schedule(const PipelineSchedule& schedule) {
+  const PipelineShape& shape = schedule.shape;
+  if (shape.kind != layout_.pipeline.kind || shape.ranks != layout_.pipeline.ranks)
+    fail(ExitCode::usage, "a schedule {} of {} ranks is no schedule {} of {}",
+         schedule_name(shape.kind), shape.ranks, schedule_name(layout_.pipeline.kind),
+         layout_.pipeline.ranks);
+  layout_.needs.include(
+      runtime_needs({schedule}, static_cast<int>(mesh_.place().pipeline), lane_order()));
+  layout_.use.slots = layout_.needs.slots;
+  layout_.use.deferred = layout_.needs.deferred;
+  given_ = schedule;
+}
+
 void Trainer::allocate(Arena& arena) {
   const GradientBuffers buffers =
       allocate_rank(arena, layout_, shards_, model_, optimizer_, &runtime_);
@@ -142,7 +155,8 @@ LaneOrder Trainer::lane_order() const {
 const PipelineSchedule& Trainer::schedule(std::int64_t sequences) {
   const PipelineShape shape = pipeline_shape(deck_, sequences, mesh_.shape().data);
   if (steps_.shape.micro_batches != shape.micro_batches || steps_.ops.empty()) {
-    steps_ = make_schedule(shape);
+    const bool given = !given_.ops.empty() && given_.shape.micro_batches == shape.micro_batches;
+    steps_ = given ? given_ : make_schedule(shape);
     require_sound(steps_, lane_order());
   }
   return steps_;

@@ -44,6 +44,9 @@ class Trainer {
 
   Trainer(const Deck& deck, const Communicator& ranks);
 
+  /// Before allocate(): steps of as many micro-batches as this schedule has run it instead of the one
+  /// that make_schedule() gives. Throws Error(usage) unless it is sound, and of the deck's kind and ranks.
+  void use_schedule(const PipelineSchedule& schedule);
   /// Takes all memory of a rank; the same with a counting arena for the plan.
   void allocate(Arena& arena);
   /// Seeded weights of a new run.
@@ -115,6 +118,7 @@ class Trainer {
   int early_chunk_ = -1;               ///< the one whose gradients are complete first
   Message message_;
   Pass<float> pass_;
+  PipelineSchedule given_;            ///< by use_schedule(), if it has ops
   PipelineSchedule steps_, windows_;  ///< those that ran last, to be used again
   std::vector<float> host_losses_;
   std::vector<std::int64_t> counts_;

@@ -3,6 +3,8 @@
 #include <set>
 #include <vector>
 
+#include "pipeline/check.hpp"
+
 namespace moray {
 namespace {
 
@@ -84,6 +86,37 @@ int most_alive(const std::vector<PipelineOp>& ops) {
   return most;
 }
 
+/// Whether op i became two.
+bool split(std::vector<PipelineOp>& ops, int i) {
+  const PipelineOp op = ops[i];
+  if (op.kind == OpKind::BW) {
+    ops[i].kind = OpKind::B;
+    ops.insert(ops.begin() + i + 1, {OpKind::W, {}, op.backward});
+  } else if (op.kind == OpKind::FB) {
+    ops[i] = {OpKind::F, op.forward, {}};
+    ops.insert(ops.begin() + i + 1, {OpKind::BW, {}, op.backward});
+  } else {
+    return false;
+  }
+  return true;
+}
+
+/// Whether ops i and i + 1 became one.
+bool join(std::vector<PipelineOp>& ops, int i) {
+  const PipelineOp a = ops[i];
+  const PipelineOp b = ops[i + 1];
+  if (a.kind == OpKind::F && b.kind == OpKind::BW)
+    ops[i] = {OpKind::FB, a.forward, b.backward};
+  else if (a.kind == OpKind::BW && b.kind == OpKind::F)
+    ops[i] = {OpKind::FB, b.forward, a.backward};
+  else if (a.kind == OpKind::B && b.kind == OpKind::W && a.backward == b.backward)
+    ops[i] = {OpKind::BW, {}, a.backward};
+  else
+    return false;
+  ops.erase(ops.begin() + i + 1);
+  return true;
+}
+
 }  // namespace
 
 bool may_swap(const PipelineSchedule& s, int rank, int i) {
@@ -107,6 +140,19 @@ int walk(PipelineSchedule& schedule, int changes, std::mt19937& random) {
     const int i = static_cast<int>(random() % ops.size());
     if (!may_swap(schedule, rank, i)) continue;
     std::swap(ops[i], ops[i + 1]);
+    ++made;
+  }
+  return made;
+}
+
+int remake(PipelineSchedule& schedule, int changes, std::mt19937& random) {
+  int made = 0;
+  for (int tries = 0; tries < 50 * changes && made < changes; ++tries) {
+    PipelineSchedule changed = schedule;
+    auto& ops = changed.ops[random() % changed.ops.size()];
+    const int i = static_cast<int>(random() % (ops.size() - 1));
+    if (!(random() % 2 == 0 ? split(ops, i) : join(ops, i)) || prove(changed).fault) continue;
+    schedule = changed;
     ++made;
   }
   return made;

@@ -15,4 +15,8 @@ bool may_swap(const PipelineSchedule& schedule, int rank, int i);
 /// found. A walk leads far from the schedule that was made.
 int walk(PipelineSchedule& schedule, int changes, std::mt19937& random);
 
+/// Makes up to `changes` changes of another sort, where the checker accepts them: a BW becomes B and W, an
+/// overlapped pair its two parts, or neighbours that fit together one op. Returns how many were found.
+int remake(PipelineSchedule& schedule, int changes, std::mt19937& random);
+
 }  // namespace moray
