@@ -77,6 +77,9 @@ class Trainer {
   Timers& timers() { return timers_; }
   std::int64_t micro() const { return micro_; }
   const RankLayout& layout() const { return layout_; }
+  /// Elements of the sum of each use of the embedding by an MTP module that this rank has after a step, in
+  /// row 0 of the model's embedding_uses(), if it has any.
+  ElementRange owned_embedding_uses() const { return embedding_shards_.owned(); }
   /// Whether this rank saves the gate's bias and loads of a MoE layer.
   bool saves_gate(std::size_t moe_layer) const;
   /// The ops of this rank in the last step, in seconds from its start, and their schedule.

@@ -10,11 +10,14 @@ constexpr int kEmbeddingTag = kTransferTags;
 
 }  // namespace
 
-/// Shows the probe, if there is one, the levels of a fold.
+/// Shows the probe, if there is one, the levels of a fold. Under DualPipe a use of the embedding has the lanes
+/// of the other direction than the ranks that fold it have: J + 1 for J = 2 j, and the reverse.
 LaneReducer::Observer Trainer::fold_observer(Region region, std::int64_t use) {
   if (pass_.probe == nullptr) return {};
+  const bool other_direction = use > 0 && layout_.pipeline.streams() == 2;
   return [=, probe = pass_.probe](std::int64_t lanes, std::int64_t lane, std::int64_t first,
                                   Vector<const float> values) {
+    if (other_direction && lanes > 1) lane ^= 1;
     probe->folded({region, use, lanes, lane, first}, values);
   };
 }

@@ -100,18 +100,23 @@ void DigestProbe::lanes(Model<float>& model) {
     const std::string name = dataset_name(p.name);
     const std::int64_t part = parts[name]++;
     Stage& lanes = stage("lanes/" + name);
-    const std::int64_t copies = is_expert(p.region) ? deal_.replicas() : deal_.data_ranks;
+    const Deal& deal = layout_.deal(p.region);
+    const std::int64_t copies = is_expert(p.region) ? deal.replicas() : deal.data_ranks;
     for (std::int64_t lane = 0; p.held && lane < parameters.lanes(p.region); ++lane) {
       std::vector<float> host = to_host<float>(parameters.gradient(p, lane).data, p.elements());
-      lanes.pieces[part * kSequences + lane * copies + deal_.rank % copies] = {digest_floats(host)};
+      lanes.pieces[part * kSequences + lane * copies + deal.rank % copies] = {digest_floats(host)};
     }
   }
+  // MTP modules, which use the embedding once more, are in the head's chunk.
+  const auto head = std::find_if(layout_.chunks.begin(), layout_.chunks.end(),
+                                 [](const ModelChunk& c) { return c.head; });
   for (std::size_t use = 0; use < model.embedding_uses().size(); ++use) {
+    const Deal& deal = layout_.deals[static_cast<std::size_t>(head - layout_.chunks.begin())];
     const Matrix<float> lanes = model.embedding_uses()[use];
     for (std::int64_t lane = 0; lane < lanes.rows; ++lane) {
       std::vector<float> host = to_host<float>(lanes.row(lane), lanes.cols);
       stage(fmt::format("lanes/embedding.use{}", use + 1))
-          .pieces[lane * deal_.data_ranks + deal_.rank] = {digest_floats(host)};
+          .pieces[lane * deal.data_ranks + deal.rank] = {digest_floats(host)};
     }
   }
 }
@@ -156,31 +161,41 @@ void DigestProbe::tokens(std::int64_t g, std::span<const std::int32_t> tokens) {
 }
 
 void DigestProbe::add_to(Record& record, const std::string& prefix) const {
-  // "number-of-the-stage place digest" for each piece of this rank.
+  // Of each stage of this rank its name and how many pieces it has, then "place digest" for each.
   std::string mine;
-  for (std::size_t s = 0; s < stages_.size(); ++s) {
-    if (stages_[s].sum != 0) mine += fmt::format("{} {} {:x}\n", s, kSum, stages_[s].sum);
-    for (const auto& [place, rows] : stages_[s].pieces)
-      mine += fmt::format("{} {} {:x}\n", s, place, digest_words(rows));
+  for (const Stage& stage : stages_) {
+    mine += fmt::format("{} {}\n", stage.name, stage.pieces.size() + 1);
+    mine += fmt::format("{} {:x}\n", kSum, stage.sum);
+    for (const auto& [place, rows] : stage.pieces)
+      mine += fmt::format("{} {:x}\n", place, digest_words(rows));
   }
-  std::vector<std::map<std::int64_t, std::uint64_t>> all(stages_.size());
+  std::vector<std::string> names;
+  std::map<std::string, std::map<std::int64_t, std::uint64_t>> all;
   for (const std::string& text : ranks_.gather(mine, 0)) {
     std::istringstream in(text);
-    std::size_t s = 0;
-    std::int64_t place = 0;
-    std::uint64_t digest = 0;
-    while (in >> std::dec >> s >> place >> std::hex >> digest) {
-      std::uint64_t& known = all.at(s)[place];
-      known = place == kSum ? known + digest : digest;
+    std::string name;
+    std::size_t pieces = 0;
+    while (in >> name >> std::dec >> pieces) {
+      if (!all.contains(name)) names.push_back(name);
+      for (; pieces > 0; --pieces) {
+        std::int64_t place = 0;
+        std::uint64_t digest = 0;
+        in >> std::dec >> place >> std::hex >> digest;
+        const auto [known, is_new] = all[name].emplace(place, digest);
+        if (place == kSum && !is_new) known->second += digest;
+        if (place != kSum && known->second != digest)
+          fail(ExitCode::numerics, "{}, piece {}: ranks differ", name, place);
+      }
     }
   }
-  for (std::size_t s = 0; s < stages_.size(); ++s) {
+  for (const std::string& name : names) {
     std::vector<std::uint64_t> words;
-    for (const auto& [place, digest] : all[s]) {
+    for (const auto& [place, digest] : all[name]) {
+      if (place == kSum && digest == 0) continue;  // not in pieces of elements
       words.push_back(static_cast<std::uint64_t>(place));
       words.push_back(digest);
     }
-    record.add_digest(prefix + stages_[s].name, digest_words(words));
+    record.add_digest(prefix + name, digest_words(words));
   }
 }
 

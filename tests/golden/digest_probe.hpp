@@ -9,6 +9,7 @@
 #include "golden/record.hpp"
 #include "model/model.hpp"
 #include "model/probe.hpp"
+#include "training/rank_memory.hpp"
 
 namespace moray::golden {
 
@@ -16,8 +17,8 @@ namespace moray::golden {
 /// sequence (of each expert and sequence; of each lane), then of these in order over all ranks.
 class DigestProbe final : public Probe<float> {
  public:
-  DigestProbe(const Communicator& ranks, const Deal& deal, std::int64_t experts)
-      : ranks_(ranks), deal_(deal), experts_(experts) {}
+  DigestProbe(const Communicator& ranks, const RankLayout& layout, std::int64_t experts)
+      : ranks_(ranks), layout_(layout), experts_(experts) {}
 
   void enter(const char* place, std::int64_t index, const BatchLayout& batch) override;
   void rows(const char* stage, Matrix<const float> values, std::int64_t first,
@@ -30,7 +31,8 @@ class DigestProbe final : public Probe<float> {
   /// Tokens of a sequence of the step.
   void tokens(std::int64_t g, std::span<const std::int32_t> tokens);
 
-  /// Adds a line for each stage, in the order in which they came. All ranks; rank 0's record.
+  /// Adds a line for each stage, in the order in which they came: those of rank 0, then those that it has
+  /// not. All ranks; rank 0's record.
   void add_to(Record& record, const std::string& prefix) const;
 
  private:
@@ -48,7 +50,7 @@ class DigestProbe final : public Probe<float> {
   }
 
   const Communicator& ranks_;
-  Deal deal_;
+  const RankLayout& layout_;
   std::int64_t experts_;
   const Parameters<float>* parameters_ = nullptr;  ///< once there are lanes
   const BatchLayout* batch_ = nullptr;

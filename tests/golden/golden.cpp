@@ -85,6 +85,9 @@ int compare(const Arguments& arguments, const Communicator& ranks) {
     overrides.push_back(fmt::format("batch.micro={}", way.micro));
     overrides.push_back(fmt::format("run.recompute={}", way.recompute));
     const Deck deck = read_deck(arguments.deck, overrides, nullptr, ranks.size());
+    if (arguments.write && deck.parallel.pipeline > 1)
+      fail(ExitCode::usage,
+           "golden: a record is in the order of one rank; write it without a pipeline");
     const Record found = run(deck, ranks);
     if (!root) continue;
     if (arguments.write) {

@@ -2,11 +2,11 @@
 
 #include <xxhash.h>
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <map>
 
 #include "core/error.hpp"
 
@@ -26,17 +26,17 @@ void Record::add_digest(std::string name, std::uint64_t digest) {
 }
 
 std::string Record::first_difference(const Record& found) const {
-  const std::size_t common = std::min(lines_.size(), found.lines_.size());
-  for (std::size_t i = 0; i < common; ++i) {
-    const auto& [name, value] = lines_[i];
-    const auto& [other_name, other_value] = found.lines_[i];
-    if (name != other_name) return fmt::format("{} is missing, {} is new", name, other_name);
-    if (value != other_value)
-      return fmt::format("{}: expected {}, found {}", name, value, other_value);
+  std::map<std::string, std::string> rest;
+  for (const auto& [name, value] : found.lines_)
+    if (!rest.emplace(name, value).second) return name + " is there twice";
+  for (const auto& [name, value] : lines_) {
+    const auto other = rest.find(name);
+    if (other == rest.end()) return name + " is missing";
+    if (other->second != value)
+      return fmt::format("{}: expected {}, found {}", name, value, other->second);
+    rest.erase(other);
   }
-  if (lines_.size() > common) return lines_[common].first + " is missing";
-  if (found.lines_.size() > common) return found.lines_[common].first + " is new";
-  return {};
+  return rest.empty() ? std::string() : rest.begin()->first + " is new";
 }
 
 Record Record::read(const std::string& path) {

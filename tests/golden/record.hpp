@@ -18,7 +18,8 @@ class Record {
   void add_number(std::string name, double value);
   void add_digest(std::string name, std::uint64_t digest);
 
-  /// Empty when `found` has the same lines; else a sentence on the first line that differs.
+  /// Empty when `found` has the same lines, in any order: ranks of a pipeline compute different ones. Else a
+  /// sentence on the first line, in the order of this record, that differs.
   std::string first_difference(const Record& found) const;
   std::size_t size() const { return lines_.size(); }
 

@@ -35,18 +35,19 @@ class Tensors {
     for (std::size_t i = 0; i < parameters_.list().size(); ++i) {
       const std::string name = dataset_name(parameters_.list()[i].name);
       if (!parts.contains(name)) names.push_back(name);
-      std::vector<float> host = whole(i, values);
+      std::vector<float> host = whole(i, pieces_, values);
       parts[name].push_back(digest_floats(host));
     }
     for (const std::string& name : names)
       record.add_digest(prefix + name, digest_words(parts[name]));
   }
 
-  /// A whole tensor from its owners: their bits as integers, 0 elsewhere, are summed.
+  /// A whole tensor from the pieces of its owners: their bits as integers, 0 elsewhere, are summed.
   template <class Values>
-  std::vector<float> whole(std::size_t tensor, const Values& values) const {
+  std::vector<float> whole(std::size_t tensor, const std::vector<Optimizer::Piece>& pieces,
+                           const Values& values) const {
     std::vector<std::int64_t> bits(static_cast<std::size_t>(parameters_.list()[tensor].elements()));
-    for (const Optimizer::Piece& piece : pieces_) {
+    for (const Optimizer::Piece& piece : pieces) {
       if (piece.tensor != tensor) continue;
       const std::vector<float> owned = to_host(values(piece));
       for (std::size_t e = 0; e < owned.size(); ++e)
@@ -177,13 +178,16 @@ void add_gradients(Record& record, const std::string& step, Trainer& trainer,
                    const Communicator& ranks) {
   const Parameters<float>& parameters = trainer.model().parameters();
   const Tensors tensors(trainer, ranks);
-  std::size_t use = 0;
-  for (const Matrix<float>& sum : trainer.model().embedding_uses()) {
-    // The embedding is tensor 0.
-    std::vector<float> host = tensors.whole(0, [&](const Optimizer::Piece& p) {
-      return Vector<const float>{sum.data + p.begin, p.count};
+  // The embedding is tensor 0. The ranks that sum its uses need not be its own.
+  const ElementRange owned = trainer.owned_embedding_uses();
+  for (std::int64_t use = 0; use < trainer.model().depth(); ++use) {
+    std::vector<Optimizer::Piece> pieces;
+    const auto& sums = trainer.model().embedding_uses();
+    if (!sums.empty()) pieces.push_back({.begin = owned.begin, .count = owned.size()});
+    std::vector<float> host = tensors.whole(0, pieces, [&](const Optimizer::Piece& p) {
+      return Vector<const float>{sums[static_cast<std::size_t>(use)].data + p.begin, p.count};
     });
-    record.add_digest(fmt::format("{}G/embedding.use{}", step, ++use), digest_floats(host));
+    record.add_digest(fmt::format("{}G/embedding.use{}", step, use + 1), digest_floats(host));
   }
   tensors.add(record, step + "G/", [&](const Optimizer::Piece& p) {
     return parameters.gradient(parameters.list()[p.tensor], 0).slice(p.begin, p.count);
@@ -208,7 +212,7 @@ Record run(const Deck& deck, const Communicator& ranks) {
   add_constants(record, deck);
   add_random_words(record, deck, trainer.model().parameters());
   add_state(record, "step0/", trainer, ranks);
-  DigestProbe probe(ranks, trainer.layout().deals[0], deck.model.moe.experts);
+  DigestProbe probe(ranks, trainer.layout(), deck.model.moe.experts);
   for (std::int64_t step = 0; step < trainer.timeline().total(); ++step) {
     const std::string name = fmt::format("step{}/", step + 1);
     trainer.pass().probe = step == 0 ? &probe : nullptr;
