@@ -1,6 +1,8 @@
 // What moray plan --schedule prints: a row a schedule, and a step beside a published one.
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "plan_schedules.hpp"
 
 namespace moray {
@@ -48,14 +50,17 @@ void print_schedules(const ScheduleComparison& c) {
       continue;
     }
     const double waiting = p.mean().waiting;
-    fmt::print("  {:<10} {:>10.5g} {:>10.4g} {:>7.2f} {:>11.4g} {:>11.4g} {:>7} {:>6}x  {}\n",
-               schedule_name(p.shape.kind), p.step(), waiting, 100 * waiting / p.step(),
-               p.published_bubble, p.activations(), p.most_put_off(), p.weight_copies(), p.stages);
+    const std::string published =
+        p.published_bubble ? fmt::format("{:.4g}", *p.published_bubble) : std::string("none");
+    fmt::print("  {:<10} {:>10.5g} {:>10.4g} {:>7.2f} {:>11} {:>11.4g} {:>7} {:>6}x  {}\n",
+               schedule_name(p.shape.kind), p.step(), waiting, 100 * waiting / p.step(), published,
+               p.activations(), p.most_put_off(), p.weight_copies(), p.stages);
   }
   fmt::print(
       "  waiting: mean of the ranks; published: the bubble of the formula for equal stages "
       "without\n"
-      "  communication; activations: most alive on a rank, in micro-batches of 1/{} of the "
+      "  communication, which needs enough micro-batches; activations: most alive on a rank, in "
+      "micro-batches of 1/{} of the "
       "layers\n",
       q.ranks);
   if (c.step) print_step(*c.step, c.hardware->published);
@@ -87,7 +92,8 @@ nlohmann::ordered_json schedules_json(const ScheduleComparison& c) {
     plan.update({{"stages", p.stages},
                  {"step_ms", p.step()},
                  {"waiting_ms", p.mean().waiting},
-                 {"published_bubble_ms", p.published_bubble},
+                 {"published_bubble_ms",
+                  p.published_bubble.value_or(std::numeric_limits<double>::quiet_NaN())},
                  {"activations", p.activations()},
                  {"weight_copies", p.weight_copies()},
                  {"ranks", ranks}});

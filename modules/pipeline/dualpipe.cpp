@@ -42,7 +42,7 @@ class Writer {
 
 /// The eight steps of the published program (github.com/deepseek-ai/DualPipe; docs/schedules.md) of a
 /// rank `depth` steps from the end, with `half` such ranks up to the turn or the middle, for `n`
-/// micro-batches in each chunk.
+/// micro-batches in each chunk, 2 half at least.
 void write_program(Writer& op, int half, int depth, int n) {
   const int gap = half - 1 - depth;  // ranks between this one and the middle
   for (int i = 0; i < 2 * gap; ++i) op.f(op.near);
@@ -80,6 +80,33 @@ void write_program(Writer& op, int half, int depth, int n) {
   for (int i = 0; i <= depth; ++i) op.w();
 }
 
+/// Takes the first `count` micro-batches of both chunks out of a program. What is left keeps its order,
+/// so no op waits for one that it did not wait for before, nothing is alive that was not, and weight
+/// gradients stay in order: the proof of the whole holds for the rest.
+void leave_out_first(int count, std::vector<PipelineOp>& ops) {
+  std::vector<PipelineOp> rest;
+  for (PipelineOp op : ops) {
+    const bool forward = op.has_forward() && op.forward.micro >= count;
+    const bool backward = op.kind != OpKind::F && op.backward.micro >= count;
+    if (!forward && !backward) continue;
+    if (op.kind == OpKind::FB && !backward) op = {OpKind::F, op.forward, {}};
+    if (op.kind == OpKind::FB && !forward) op = {OpKind::BW, {}, op.backward};
+    if (forward) op.forward.micro -= count;
+    if (backward) op.backward.micro -= count;
+    rest.push_back(op);
+  }
+  ops = std::move(rest);
+}
+
+int most_alive(const std::vector<PipelineOp>& ops) {
+  int alive = 0, most = 0;
+  for (const PipelineOp& op : ops) {
+    if (op.has_forward()) most = std::max(most, ++alive);
+    if (op.has_weight_gradient()) --alive;
+  }
+  return most;
+}
+
 }  // namespace
 
 RankProgram dualpipe(const PipelineShape& shape, int rank) {
@@ -88,8 +115,11 @@ RankProgram dualpipe(const PipelineShape& shape, int rank) {
   const bool upper = rank >= half;  // of DualPipe: the second direction is the near one
   RankProgram program;
   Writer writer(upper ? 1 : 0, program.ops);
-  write_program(writer, half, upper ? shape.ranks - 1 - rank : rank, shape.stream_micro_batches());
-  program.slots = 2 * half + 1;
+  const int n = shape.stream_micro_batches();
+  const int whole = std::max(n, 2 * half);
+  write_program(writer, half, upper ? shape.ranks - 1 - rank : rank, whole);
+  leave_out_first(whole - n, program.ops);
+  program.slots = n < whole ? most_alive(program.ops) : 2 * half + 1;
   return program;
 }
 

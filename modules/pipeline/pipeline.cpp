@@ -58,21 +58,27 @@ int PipelineShape::chunk_of(int stage, int stream) const {
   return stage < ranks ? 0 : 1;
 }
 
+namespace {
+
+std::string nearest_even(int odd) {
+  return odd < 3 ? std::string("2") : fmt::format("{} or {}", odd - 1, odd + 1);
+}
+
+}  // namespace
+
 std::string shape_problem(const PipelineShape& shape) {
   const int p = shape.ranks;
   const int n = shape.micro_batches;
   const std::string_view name = schedule_name(shape.kind);
   if (p < 1 || n < 1)
     return fmt::format("{} needs at least one rank and one micro-batch, not {} and {}", name, p, n);
-  if (shape.kind == ScheduleKind::dualpipe && p % 2 != 0)
-    return fmt::format("dualpipe needs an even number of pipeline ranks: {} or {}, not {}",
-                       std::max(p - 1, 2), p + 1, p);
-  if (shape.chunks() == 2 && n < 2 * p)
-    return fmt::format("{} on {} pipeline ranks needs at least {} micro-batches, not {}", name, p,
-                       2 * p, n);
-  if (shape.kind == ScheduleKind::dualpipe && n % 2 != 0)
-    return fmt::format("dualpipe needs an even number of micro-batches: {} or {}, not {}", n - 1,
-                       n + 1, n);
+  if (shape.kind != ScheduleKind::dualpipe) return {};
+  if (p % 2 != 0)
+    return fmt::format("dualpipe needs an even number of pipeline ranks: {}, not {}",
+                       nearest_even(p), p);
+  if (n % 2 != 0)
+    return fmt::format("dualpipe needs an even number of micro-batches: {}, not {}",
+                       nearest_even(n), n);
   return {};
 }
 

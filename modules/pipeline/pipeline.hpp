@@ -89,7 +89,7 @@ struct PipelineShape {
 };
 
 /// Why there is no such schedule, with the nearest sizes that have one; empty when there is.
-/// 1F1B and ZB1P: any P, N >= 1. DualPipe: P and N even, N >= 2 P. DualPipeV: N >= 2 P.
+/// Any P, N >= 1, under DualPipe even ones.
 std::string shape_problem(const PipelineShape& shape);
 
 struct PipelineSchedule {

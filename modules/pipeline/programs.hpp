@@ -21,7 +21,8 @@ RankProgram one_f_one_b(const PipelineShape& shape, int rank);
 /// waits (ZB-H1 in arXiv 2401.10241, section 2).
 RankProgram zb1p(const PipelineShape& shape, int rank);
 
-/// DualPipe, and DualPipeV, which is the same program on the lower half of the ranks.
+/// DualPipe, and DualPipeV, which is the same program on the lower half of the ranks. It exists for 2 P
+/// micro-batches and more; with fewer, it is the program of 2 P without the first ones.
 RankProgram dualpipe(const PipelineShape& shape, int rank);
 
 }  // namespace moray

@@ -119,8 +119,12 @@ double PipelineTimeline::longest_idle() const {
   return longest;
 }
 
-double published_bubble(const PipelineShape& shape, const StageDurations& s) {
+std::optional<double> published_bubble(const PipelineShape& shape, const StageDurations& s) {
   const double full = s.input_gradient + s.weight_gradient;
+  const int least = shape.kind == ScheduleKind::one_f_one_b ? 1
+                    : shape.kind == ScheduleKind::zb1p      ? shape.ranks
+                                                            : 2 * shape.ranks;
+  if (shape.micro_batches < least) return std::nullopt;
   switch (shape.kind) {
     case ScheduleKind::one_f_one_b:
       return (shape.stages() - 1) * (s.forward + full);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "pipeline/pipeline.hpp"
@@ -47,7 +48,8 @@ PipelineTimeline simulate(const PipelineSchedule& schedule, const PipelineDurati
 
 /// The published bubble of equal stages, with P' stages, B' = B + W:
 ///   1F1B (P'-1)(F + B'), ZB1P (P'-1)(F + B' - 2W), DualPipe and DualPipeV (P'/2-1)(F&B + B' - 3W)
-/// (DeepSeek-V3 report, table 2; github.com/deepseek-ai/DualPipe, README).
-double published_bubble(const PipelineShape& shape, const StageDurations& stage);
+/// (DeepSeek-V3 report, table 2; github.com/deepseek-ai/DualPipe, README). Nothing for fewer micro-batches
+/// than fill the pipeline: P of ZB1P, 2 P of DualPipe and DualPipeV.
+std::optional<double> published_bubble(const PipelineShape& shape, const StageDurations& stage);
 
 }  // namespace moray

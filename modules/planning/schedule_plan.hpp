@@ -44,8 +44,8 @@ struct SchedulePlan {
   std::string problem;  ///< why there is none: sizes, or stages that do not fit the model
   std::string stages;   ///< layers of each stage; "equal" as asked
   PipelineTimeline timeline;
-  std::vector<RankNeeds> needs;  ///< of each rank
-  double published_bubble = 0;   ///< of equal stages
+  std::vector<RankNeeds> needs;            ///< of each rank
+  std::optional<double> published_bubble;  ///< of equal stages
 
   double step() const { return timeline.end(); }
   /// The mean over ranks of each sort.

@@ -119,9 +119,12 @@ namespace {
 void declare_pipeline_rules(Section& root, const Deck& deck) {
   root.detailed_rule(
       {"parallel.pipeline", "parallel.schedule", "batch.sequences", "batch.micro",
-       "batch.ramp_from", "run.ranks"},
+       "batch.ramp_from", "batch.ramp_multiple", "run.ranks"},
       "the schedule exists for the pipeline's ranks and the micro-batches of every step", [&] {
-        for (const std::int64_t n : {deck.batch.sequences, deck.batch.ramp_from}) {
+        // Of the steps of a ramp every second one is like its first.
+        const std::int64_t first = deck.batch.ramp_from;
+        const std::int64_t second = first > 0 ? first + deck.batch.ramp_multiple : 0;
+        for (const std::int64_t n : {deck.batch.sequences, first, second}) {
           if (n <= 0 || deck.parallel.pipeline == 1) continue;
           const std::string problem = shape_problem(pipeline_shape(deck, n, data_ranks(deck)));
           if (!problem.empty()) return problem;

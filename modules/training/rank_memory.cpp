@@ -32,6 +32,8 @@ Deal chunk_deal(const Deck& deck, const MeshShape& shape, const MeshPlace& place
   return deal;
 }
 
+/// Of a batch ramp's steps the last one needs most: the programs of fewer micro-batches are parts of
+/// those of more.
 RuntimeNeeds deck_needs(const Deck& deck, std::int64_t data, int rank) {
   std::vector<PipelineSchedule> schedules;
   for (const std::int64_t n : {deck.batch.sequences, deck.batch.ramp_from})

@@ -100,8 +100,8 @@ TEST_CASE("schedules are planned from a deck and options", "[app]") {
   refused("zb1p --durations 0,0,0,2" + sizes, "--durations 0,0,0,2: a micro-batch takes some time");
   refused("zb1p --durations 1,1,1,2 --pipeline 64 --micro-batches 999999",
           "64 pipeline ranks and 999999 micro-batches are too many to plan");
-  refused("dualpipe --durations 1,1,1,2 --pipeline 4 --micro-batches 6",
-          "dualpipe on 4 pipeline ranks needs at least 8 micro-batches, not 6");
+  refused("dualpipe --durations 1,1,1,2 --pipeline 4 --micro-batches 7",
+          "dualpipe needs an even number of micro-batches: 6 or 8, not 7");
   refused("1f1b --durations 1,1,1,2 --micro-batches 4 --pipeline 2 --stages 1,2",
           "stages '1,2' have more layers than the model's 2");
 }

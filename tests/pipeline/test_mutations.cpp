@@ -21,7 +21,8 @@ class Mutator {
   PipelineSchedule schedule() {
     const ScheduleKind kind = kScheduleKinds[static_cast<std::size_t>(below(4))];
     const int p = kind == ScheduleKind::dualpipe ? 2 + 2 * below(2) : 1 + below(4);
-    const int n = 2 * p + (kind == ScheduleKind::dualpipe ? 2 * below(3) : below(5));
+    const int n = kind == ScheduleKind::dualpipe ? 2 + 2 * below(static_cast<std::size_t>(p + 2))
+                                                 : 1 + below(static_cast<std::size_t>(2 * p + 4));
     return make_schedule({kind, p, n});
   }
 
