@@ -140,8 +140,8 @@ TEST_CASE("DualPipe and DualPipeV with fewer micro-batches than 2 P", "[pipeline
           CHECK(meaning.most_held[r] == schedule.slots[r]);
           // What is planned for the most micro-batches of a batch ramp is enough for all others.
           CHECK(needs.pending_weights <= most[r].pending_weights);
-          const LinkBuffers buffers = link_buffers(schedule, r);
-          const LinkBuffers whole_buffers = link_buffers(whole, r);
+          const LinkBuffers buffers = link_buffers(schedule, r, needs);
+          const LinkBuffers whole_buffers = link_buffers(whole, r, most[r]);
           for (std::size_t tag = 0; tag < kTransferTags; ++tag) {
             CHECK(buffers.send[tag] <= whole_buffers.send[tag]);
             CHECK(buffers.handed_over[tag] <= whole_buffers.handed_over[tag]);
