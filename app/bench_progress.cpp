@@ -127,7 +127,8 @@ void add(Report& report, const char* help, const std::vector<double>& alone, con
               Report::number(ratio(series.wait, alone, none), 3), ms(series.computation, 2),
               Report::number(ratio(series.computation, without.computation, none), 3),
               Report::number(ratio(series.both, without.computation, alone), 3),
-              Report::number(median(series.tests), 0), ms(series.in_mpi, 2), ms(series.gap, 3)});
+              Report::number(median(series.tests), 0), ms(series.in_mpi, 2),
+              median(series.tests) > 0 ? ms(series.gap, 3) : Report::none()});
 }
 
 }  // namespace
