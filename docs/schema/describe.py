@@ -4,7 +4,7 @@ import json
 import os
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-COMMANDS = ("plan", "check", "info", "inspect", "evaluate", "generate")
+TEXTS = ("plan", "check", "info", "inspect", "evaluate", "generate", "timeline")
 
 HEAD = """# JSON
 
@@ -27,7 +27,9 @@ $ ./moray check input/tiny.yaml model.layer=3 --json
 ```
 
 The exit code is the same as without `--json`. An error that leaves nothing to print is a message on standard error, and standard
-output is empty. `docs/schema/*.schema.json` describe the texts for programs (JSON Schema, draft 2020-12); this page is made
+output is empty. The last section describes a file in the folder of a run.
+
+`docs/schema/*.schema.json` describe the texts for programs (JSON Schema, draft 2020-12); this page is made
 from them, and a test validates the output of each command. A later version may add members: a reader ignores what it does not
 know. Members are not renamed or removed, nor their meaning changed, without a higher first number of the version.
 
@@ -74,10 +76,10 @@ def rows(node, root, path):
 
 def main():
     print(HEAD)
-    for command in COMMANDS:
-        with open(os.path.join(FOLDER, command + ".schema.json"), encoding="utf-8") as file:
+    for text in TEXTS:
+        with open(os.path.join(FOLDER, text + ".schema.json"), encoding="utf-8") as file:
             schema = json.load(file)
-        print(f"## {schema['title']}\n\n{schema['description']} [schema](schema/{command}.schema.json)\n")
+        print(f"## {schema['title']}\n\n{schema['description']} [schema](schema/{text}.schema.json)\n")
         print("| member | type | meaning |\n|---|---|---|")
         for row in rows(schema, schema, ""):
             print("| " + " | ".join(row) + " |")

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/recorder.hpp"
 
 namespace moray {
 namespace {
@@ -207,6 +208,7 @@ void Communicator::sum_any_order(std::span<double> values) const {
 
 void Communicator::all_to_all(std::span<const std::int32_t> out, std::span<std::int32_t> in,
                               std::int64_t per_rank) const {
+  const Recorder::Scope recorded(Phase::counts);
   const auto each = static_cast<int>(per_rank);
   check_mpi(MPI_Alltoall(out.data(), each, MPI_INT32_T, in.data(), each, MPI_INT32_T, comm_),
             "MPI_Alltoall", "counts of tokens");

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "core/error.hpp"
+#include "core/recorder.hpp"
 
 namespace moray {
 namespace {
@@ -58,6 +59,7 @@ void RowExchange::start(const Communicator& ranks, const void* out,
 }
 
 void RowExchange::finish() {
+  const Recorder::Scope recorded(Phase::tokens);
   if (const int code = request_.wait(); code != MPI_SUCCESS)
     check_mpi(code, "MPI_Ialltoallv", kPlace);
 }

@@ -68,6 +68,7 @@ Matrix<Real> BackwardPass<Real>::gradient(int piece) const {
 template <class Real>
 void BackwardPass<Real>::begin() {
   if (!this->chunk_.head) return;
+  const auto recorded = this->record(Phase::ends, PhasePart::B, -1);
   Model<Real>& model = this->model_;
   auto& slot = this->slot_;
   for (std::size_t k = 1; k < model.head_uses_.size(); ++k)
@@ -95,6 +96,7 @@ void BackwardPass<Real>::final_norm() {
 
 template <class Real>
 void BackwardPass<Real>::combine_start(int piece) {
+  const auto recorded = this->record(Phase::combine_start, PhasePart::B, piece);
   const auto frame = this->frame(piece);
   if (this->is_module(piece)) {
     const std::int64_t k = this->use_of(piece);
@@ -108,27 +110,32 @@ void BackwardPass<Real>::combine_start(int piece) {
 
 template <class Real>
 void BackwardPass<Real>::combine_finish(int piece) {
+  const auto recorded = this->record(Phase::combine_finish, PhasePart::B, piece);
   this->block(piece).combine_backward_finish(this->frame(piece), this->slot(piece),
                                              deferred(piece));
 }
 
 template <class Real>
 void BackwardPass<Real>::experts(int piece) {
+  const auto recorded = this->record(Phase::experts, PhasePart::B, piece);
   this->block(piece).experts_backward(this->frame(piece), this->slot(piece), deferred(piece));
 }
 
 template <class Real>
 void BackwardPass<Real>::dispatch_start(int piece) {
+  const auto recorded = this->record(Phase::dispatch_start, PhasePart::B, piece);
   this->block(piece).dispatch_backward_start(this->frame(piece), this->slot(piece));
 }
 
 template <class Real>
 void BackwardPass<Real>::dispatch_finish(int piece) {
+  const auto recorded = this->record(Phase::dispatch_finish, PhasePart::B, piece);
   this->block(piece).dispatch_backward_finish(this->frame(piece), this->slot(piece));
 }
 
 template <class Real>
 void BackwardPass<Real>::attention(int piece) {
+  const auto recorded = this->record(Phase::attention, PhasePart::B, piece);
   const auto frame = this->frame(piece);
   this->block(piece).attention_backward(frame, this->slot(piece), deferred(piece), gradient(piece));
   if (!this->is_module(piece)) return;
@@ -149,17 +156,20 @@ void BackwardPass<Real>::attention(int piece) {
 template <class Real>
 void BackwardPass<Real>::end() {
   if (!this->chunk_.embedding) return;
+  const auto recorded = this->record(Phase::ends, PhasePart::B, -1);
   this->model_.backward_embedding(this->pass_, this->batch_, 0, this->slot_, dh_);
 }
 
 template <class Real>
 void BackwardPass<Real>::experts_weight(int piece) {
+  const auto recorded = this->record(Phase::experts, PhasePart::W, piece);
   this->block(piece).experts_backward_weight(this->frame(piece), this->slot(piece),
                                              deferred(piece));
 }
 
 template <class Real>
 void BackwardPass<Real>::attention_weight(int piece) {
+  const auto recorded = this->record(Phase::attention, PhasePart::W, piece);
   const auto frame = this->frame(piece);
   this->block(piece).attention_backward_weight(frame, this->slot(piece), deferred(piece));
   if (!this->is_module(piece)) return;

@@ -35,8 +35,7 @@ typename Block<Real>::Slot& ChunkPass<Real>::slot(int piece) const {
 
 template <class Real>
 typename Block<Real>::Frame ChunkPass<Real>::frame(int piece) const {
-  enter("layer",
-        is_module(piece) ? model_.config().model.layers + use_of(piece) - 1 : chunk_.first + piece);
+  enter("layer", layer(piece));
   return model_.frame(pass_, batch_, use_of(piece), options_);
 }
 
@@ -65,12 +64,14 @@ void ForwardPass<Real>::run() {
 template <class Real>
 void ForwardPass<Real>::begin() {
   if (!this->chunk_.embedding) return;
+  const auto recorded = this->record(Phase::ends, PhasePart::F, -1);
   embedding_forward<Real>(this->pass_.exec, this->model_.embedding_table(), this->slot_.inputs[0],
                           this->model_.input(this->unit_));
 }
 
 template <class Real>
 void ForwardPass<Real>::attention(int piece) {
+  const auto recorded = this->record(Phase::attention, PhasePart::F, piece);
   if (this->is_module(piece)) {
     Model<Real>& model = this->model_;
     if (piece == this->layers_) final_norm();
@@ -86,21 +87,25 @@ void ForwardPass<Real>::attention(int piece) {
 
 template <class Real>
 void ForwardPass<Real>::dispatch_start(int piece) {
+  const auto recorded = this->record(Phase::dispatch_start, PhasePart::F, piece);
   this->block(piece).dispatch_forward_start(this->frame(piece), this->slot(piece));
 }
 
 template <class Real>
 void ForwardPass<Real>::dispatch_finish(int piece) {
+  const auto recorded = this->record(Phase::dispatch_finish, PhasePart::F, piece);
   this->block(piece).dispatch_forward_finish(this->frame(piece), this->slot(piece));
 }
 
 template <class Real>
 void ForwardPass<Real>::experts(int piece) {
+  const auto recorded = this->record(Phase::experts, PhasePart::F, piece);
   this->block(piece).experts_forward(this->frame(piece), this->slot(piece));
 }
 
 template <class Real>
 void ForwardPass<Real>::combine_start(int piece) {
+  const auto recorded = this->record(Phase::combine_start, PhasePart::F, piece);
   this->block(piece).combine_forward_start(this->frame(piece), this->slot(piece));
 }
 
@@ -113,6 +118,7 @@ Matrix<Real> ForwardPass<Real>::output(int piece) const {
 
 template <class Real>
 void ForwardPass<Real>::combine_finish(int piece) {
+  const auto recorded = this->record(Phase::combine_finish, PhasePart::F, piece);
   const auto frame = this->frame(piece);
   this->block(piece).combine_forward_finish(frame, this->slot(piece), output(piece));
   if (!this->is_module(piece)) return;
@@ -142,6 +148,7 @@ void ForwardPass<Real>::final_norm() {
 template <class Real>
 void ForwardPass<Real>::end() {
   if (!this->chunk_.head) return;
+  const auto recorded = this->record(Phase::ends, PhasePart::F, -1);
   auto& slot = this->slot_;
   if (this->modules_ == 0) final_norm();
   this->model_.head_.forward(this->pass_, slot.h_all, slot.targets, slot.head);

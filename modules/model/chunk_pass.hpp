@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/recorder.hpp"
 #include "model/model.hpp"
 
 namespace moray {
@@ -24,6 +25,28 @@ class ChunkPass {
   /// Tells the probe, if there is one, where the stages that follow are.
   void enter(const char* place, std::int64_t index) const {
     if (pass_.probe != nullptr) pass_.probe->enter(place, index, batch_);
+  }
+  std::int64_t layer(int piece) const {
+    return is_module(piece) ? model_.config().model.layers + use_of(piece) - 1
+                            : chunk_.first + piece;
+  }
+  /// A phase as a span of the recorder, if anything is recorded. It ends when its kernels do.
+  class Recorded {
+   public:
+    Recorded(const ExecSpace& exec, Phase phase, PhasePart part, std::int64_t layer)
+        : exec_(exec), scope_(phase, part, layer) {}
+    ~Recorded() {
+      if (Recorder::active()) fence(exec_, "moray::model: a phase that is recorded");
+    }
+    Recorded(const Recorded&) = delete;
+    Recorded& operator=(const Recorded&) = delete;
+
+   private:
+    const ExecSpace& exec_;
+    Recorder::Scope scope_;
+  };
+  Recorded record(Phase phase, PhasePart part, int piece) const {
+    return {pass_.exec, phase, part, piece < 0 ? -1 : layer(piece)};
   }
   Block<Real>& block(int piece) const;
   typename Block<Real>::Slot& slot(int piece) const;

@@ -1,18 +1,14 @@
 #include "pipeline/runtime.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 
 #include "core/error.hpp"
+#include "core/recorder.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 
 namespace moray {
 namespace {
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 int take(std::vector<int>& free) {
   MORAY_REQUIRE(!free.empty());
@@ -73,7 +69,7 @@ void PipelineRuntime::run(const PipelineSchedule& schedule, Pass<float>& pass,
   live_.resize(static_cast<std::size_t>(schedule.shape.chunks()));
   for (std::vector<Live>& units : live_) units.assign(micro, Live{});
   events_.clear();
-  started_ = now();
+  started_ = steady_seconds();
   link_.begin(schedule);
   const int rank = link_.rank();
   const std::vector<PipelineOp>& ops = schedule.ops[static_cast<std::size_t>(rank)];
@@ -134,7 +130,7 @@ void PipelineRuntime::execute(const PipelineSchedule& schedule, const PipelineOp
     for (const Transfer& t : incoming)
       link_.receive(pass.exec, t, t.payload == Payload::activation ? model_.input(f) : dh);
   }
-  const double begin = now();
+  const double begin = steady_seconds();
   const auto batch = [&](const ModelUnit& unit) -> const BatchLayout& {
     return batches_[static_cast<std::size_t>(unit.slot)];
   };
@@ -165,7 +161,7 @@ void PipelineRuntime::execute(const PipelineSchedule& schedule, const PipelineOp
   if (op.has_forward()) micro_batches.forwarded(f, batch(f));
   for (const Transfer& t : outgoing) link_.send(pass.exec, t);
   finish(op, schedule.forward_only);
-  events_.push_back({op, begin - started_, now() - started_});
+  events_.push_back({op, begin - started_, steady_seconds() - started_});
 }
 
 /// Gives back what the units of an op do not need any more.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.hpp"
+#include "core/recorder.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 
 namespace moray {
@@ -98,6 +99,7 @@ std::size_t StageLink::handed_over(const Transfer& transfer, int micro) const {
 }
 
 void StageLink::receive(const ExecSpace& exec, const Transfer& transfer, Matrix<float> into) {
+  const Recorder::Scope recorded(Phase::message);
   if (transfer.peer == ranks_.rank()) {
     HandedOver& own = handed_over_[static_cast<std::size_t>(transfer.tag)];
     const std::size_t at = handed_over(transfer, transfer.unit.micro);
@@ -115,6 +117,7 @@ void StageLink::receive(const ExecSpace& exec, const Transfer& transfer, Matrix<
 }
 
 Matrix<float> StageLink::buffer(const Transfer& transfer) {
+  const Recorder::Scope recorded(Phase::message);
   const auto tag = static_cast<std::size_t>(transfer.tag);
   if (transfer.peer == ranks_.rank()) {
     const std::size_t at = handed_over(transfer, kFree);
@@ -144,6 +147,7 @@ void StageLink::send(const ExecSpace& exec, const Transfer& transfer) {
 }
 
 void StageLink::end() {
+  const Recorder::Scope recorded(Phase::message);
   for (Lane& lane : sends_)
     for (Message& message : lane.messages) message.wait();
 }

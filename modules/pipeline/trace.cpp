@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <iterator>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <tuple>
@@ -16,6 +16,25 @@ const char* category(OpKind kind) {
   return kNames[static_cast<int>(kind)];
 }
 
+/// "attention F, layer 3", "waits for tokens".
+std::string text_of(const Recorder::Span& span) {
+  const std::string_view name = kPhaseNames[static_cast<std::size_t>(span.phase)];
+  switch (span.phase) {
+    case Phase::counts:
+    case Phase::tokens:
+      return fmt::format("waits for {}", name);
+    case Phase::message:
+      return "waits for a message";
+    case Phase::reduce:
+    case Phase::update:
+      return std::string(name);
+    default:
+      break;
+  }
+  const std::string layer = span.layer < 0 ? "" : fmt::format(", layer {}", span.layer);
+  return fmt::format("{} {}{}", name, kPhasePartNames[static_cast<std::size_t>(span.part)], layer);
+}
+
 class Writer {
  public:
   explicit Writer(double microseconds) : microseconds_(microseconds) {}
@@ -24,9 +43,14 @@ class Writer {
     const PipelineTimeline& timeline = *named.timeline;
     name(process, -1, "process_name", named.name);
     for (int rank = 0; rank < static_cast<int>(timeline.ranks.size()); ++rank) {
-      name(process, rank, "thread_name", fmt::format("rank {}", rank));
-      for (const TimelineEvent& e : timeline.ranks[static_cast<std::size_t>(rank)])
-        slice(process, rank, e);
+      const auto at = static_cast<std::size_t>(rank);
+      name(process, rank, "thread_name",
+           at < named.tracks.size() ? named.tracks[at] : fmt::format("rank {}", rank));
+      for (const TimelineEvent& e : timeline.ranks[at])
+        slice(process, rank, to_text(e.op), category(e.op.kind), e.start, e.end);
+      if (at >= named.spans.size()) continue;
+      for (const Recorder::Span& s : named.spans[at])
+        slice(process, rank, text_of(s), "phase", s.begin, s.end);
     }
     arrows(process, timeline);
   }
@@ -43,11 +67,14 @@ class Writer {
     event(fmt::format(R"({{"ph":"M","pid":{},"tid":{},"name":"{}","args":{{"name":{}}}}})", process,
                       std::max(rank, 0), what, nlohmann::json(text).dump()));
   }
-  void slice(int process, int rank, const TimelineEvent& e) {
+  // Both ends are rounded to a nanosecond, so that what lies in another slice still does.
+  void slice(int process, int rank, const std::string& name, const char* category, double start,
+             double end) {
+    const double from = std::round(start * microseconds_ * 1e3);
+    const double to = std::round(end * microseconds_ * 1e3);
     event(fmt::format(
         R"({{"ph":"X","pid":{},"tid":{},"name":"{}","cat":"{}","ts":{:.3f},"dur":{:.3f}}})",
-        process, rank, to_text(e.op), category(e.op.kind), e.start * microseconds_,
-        (e.end - e.start) * microseconds_));
+        process, rank, name, category, from / 1e3, (to - from) / 1e3));
   }
 
   // An arrow leaves in the middle of the op that sends and ends at the start of the one that waits.

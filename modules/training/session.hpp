@@ -14,6 +14,7 @@
 #include "training/run.hpp"
 #include "training/run_profile.hpp"
 #include "training/saver.hpp"
+#include "training/step_timeline.hpp"
 #include "training/stop.hpp"
 #include "training/trainer.hpp"
 
@@ -45,6 +46,11 @@ class TrainingSession {
   // Loop (session_loop.cpp).
   void after_step(const StepReport& report, double seconds);
   double validate();
+  // Timelines of steps (session_trace.cpp).
+  bool trace_due() const;
+  void begin_trace();
+  StepReport recorded_step(const Trainer::Sample& sample);
+  void write_trace(std::int64_t step);
   struct Agreement {
     StopReason reason;
     bool minutes_due;  ///< checkpoint.every_minutes have gone by
@@ -97,6 +103,9 @@ class TrainingSession {
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<StopWatch> stop_;
   Saver saver_;
+  Recorder recorder_;                     ///< of a step that is traced
+  ClockOffset clock_;                     ///< of this rank in it
+  std::optional<StepTimeline> timeline_;  ///< rank 0: of the last one
   std::string data_digests_;
   bool resumes_ = false;          ///< the state of a run goes on, not only its weights
   std::int64_t step_ = 0;         ///< steps done

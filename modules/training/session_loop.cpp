@@ -23,14 +23,17 @@ ExitCode TrainingSession::run() {
 
 ExitCode TrainingSession::steps() {
   const Timeline& timeline = trainer_.timeline();
-  const auto sample = [&](std::uint64_t g, std::span<std::int32_t> tokens) {
+  const Trainer::Sample sample = [&](std::uint64_t g, std::span<std::int32_t> tokens) {
     data_.sample(g, tokens);
   };
   ExitCode code = ExitCode::done;
   while (step_ < timeline.total()) {
+    const bool traced = trace_due();
+    if (traced) begin_trace();
     const double begin = stop_->elapsed();
-    const StepReport report = trainer_.step(step_, sample);
+    const StepReport report = traced ? recorded_step(sample) : trainer_.step(step_, sample);
     const double seconds = stop_->elapsed() - begin;
+    if (traced) write_trace(report.step);
     mean_step_seconds_ =
         mean_step_seconds_ == 0 ? seconds : 0.95 * mean_step_seconds_ + 0.05 * seconds;
     ++step_;

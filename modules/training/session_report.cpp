@@ -145,6 +145,8 @@ void TrainingSession::print_timers() {
 /// What was done, where it lies, and how to go on.
 void TrainingSession::print_end(ExitCode code) {
   print_timers();
+  if (timeline_ && timeline_->waits())
+    for (const std::string& line : timeline_table(*timeline_)) Log::global().info("{}", line);
   const std::string checkpoint = folder_path_ + "/checkpoints/" + checkpoint_name(step_);
   if (code == ExitCode::done) {
     Log::global().info("done: {} steps in {}; the model is {}", step_, duration(stop_->elapsed()),

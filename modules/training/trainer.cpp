@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.hpp"
+#include "core/recorder.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 #include "pipeline/check.hpp"
 #include "training/layout_rules.hpp"
@@ -174,6 +175,7 @@ void Trainer::clear_sums() {
 /// The optimizer's part of a step, or the reason why there is none.
 void Trainer::update(StepReport& report) {
   const Timers::Scope time(timers_, part_.update);
+  const Recorder::Scope recorded(Phase::update);
   report.norm = optimizer_.norm(pass_.exec, model_.parameters(), tokens_of(report), ranks_);
   const bool finite = report.norm.finite && std::isfinite(report.loss);
   if (!finite && deck_.optimizer.non_finite == "stop") {
@@ -205,6 +207,7 @@ bool Trainer::saves_gate(std::size_t moe_layer) const {
 /// Gradients, losses and loads of all ranks.
 void Trainer::reduce(StepReport& report) {
   const Timers::Scope time(timers_, part_.reduce);
+  const Recorder::Scope recorded(Phase::reduce);
   reduce_gradients();
   const auto tokens = static_cast<double>(tokens_of(report));
   for (std::size_t use = 0; use < use_losses_.size(); ++use) {

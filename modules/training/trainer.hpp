@@ -82,8 +82,11 @@ class Trainer {
   ElementRange owned_embedding_uses() const { return embedding_shards_.owned(); }
   /// Whether this rank saves the gate's bias and loads of a MoE layer.
   bool saves_gate(std::size_t moe_layer) const;
-  /// The ops of this rank in the last step, in seconds from its start, and their schedule.
+  /// The ops of this rank in the last step, in seconds from its start (on the clock of
+  /// steady_seconds()), and their schedule.
   const std::vector<TimelineEvent>& events() const { return runtime_.events(); }
+  double started() const { return runtime_.started(); }
+  const PipelineSchedule& last_schedule() const { return steps_; }
 
  private:
   friend class TrainingWork;

@@ -138,6 +138,12 @@ void declare(Section& section, OutputConfig& config) {
            "A progress line and a row of metrics every so many steps.")
       .at_least(1)
       .unit("steps");
+  section
+      .key("trace_every", config.trace_every,
+           "Record when each op of a step ran on all ranks, and what they waited for "
+           "(docs/schedules.md): in the second step of each start, and at this interval; 0: only "
+           "then.")
+      .at_least(0);
 }
 
 void declare(Section& section, CheckpointConfig& config) {

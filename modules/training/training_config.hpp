@@ -74,6 +74,7 @@ void declare(Section& section, SamplesConfig& config);
 /// Deck section `output`.
 struct OutputConfig {
   std::int64_t log_every = 1;  ///< steps
+  Amount trace_every{0};       ///< 0: only the second step of a start
   friend bool operator==(const OutputConfig&, const OutputConfig&) = default;
 };
 void declare(Section& section, OutputConfig& config);

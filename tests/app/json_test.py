@@ -119,8 +119,17 @@ def check_page():
     with open(os.path.join(REPOSITORY, "docs", "json.md"), encoding="utf-8") as file:
         assert file.read() == page, "docs/json.md is old: docs/schema/describe.py > docs/json.md"
     files = {name.removesuffix(".schema.json") for name in os.listdir(SCHEMAS) if name.endswith(".json")}
-    for command in files:
-        assert f"## moray {command} --json" in page, command
+    for name in files:
+        assert f"## {schema_of(name)['title']}\n" in page, name
+
+
+def check_timeline(run):
+    """The timeline of the run's second step."""
+    with open(os.path.join(run, "traces", "step_00000002.timeline.json"), encoding="utf-8") as file:
+        timeline = json.load(file)
+    errors = [f"{error.json_path}: {error.message}" for error in validator_of("timeline").iter_errors(timeline)]
+    assert not errors, errors
+    assert timeline["step"] == 2 and len(timeline["ops"]) == len(timeline["planned"]) == len(timeline["ranks"]) == 1
 
 
 def check_that_it_can_fail():
@@ -140,4 +149,5 @@ with tempfile.TemporaryDirectory() as work:
     moray("train", TINY, "--out", "dense", "run.length=2", "model.dense_layers=2", "mtp.depth=0")
     moray("train", TINY, "--out", "wide", "run.length=2", "model.dense_width=128", "checkpoint.every=1")
     check_models("run", "dense", "wide")
+    check_timeline("run")
 print("all right")

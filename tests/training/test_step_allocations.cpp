@@ -7,6 +7,7 @@
 
 #include "catch.hpp"
 #include "core/arena.hpp"
+#include "core/recorder.hpp"
 #include "counting_new.hpp"
 #include "data/data.hpp"
 #include "training/trainer.hpp"
@@ -99,9 +100,15 @@ TEST_CASE("a warm step allocates nothing", "[trainer]") {
       const long all = test::count_allocations(step);
       return all - a_launch * launches - a_fence * fences;
     };
+    Recorder recorder;
+    recorder.reserve(2000);
     StepReport report;
     const long first = own([&] { report = trainer.step(3, sample); });
     const long second = own([&] { trainer.step(4, sample); });
+    const long recorded = own([&] {
+      const Recorder::Recording recording(recorder);
+      trainer.step(5, sample);
+    });
     Kokkos::Tools::Experimental::set_allocate_data_callback(nullptr);
     Kokkos::Tools::Experimental::set_begin_parallel_for_callback(nullptr);
 #if KOKKOS_VERSION >= 30500
@@ -111,6 +118,9 @@ TEST_CASE("a warm step allocates nothing", "[trainer]") {
     CHECK(std::isfinite(report.loss));
     CHECK(kokkos_allocations == 0);
     CHECK(first == second);
+    CHECK(first == recorded);
+    CHECK(recorder.lost() == 0);
+    CHECK(recorder.spans().size() > 50);
     // The counter counts; a new-expression the compiler may leave out.
     CHECK(test::count_allocations([] { ::operator delete(::operator new(4)); }) == 1);
     CHECK(first <= reported + 2);  // and the host copy of one layer's biases
