@@ -14,6 +14,7 @@ struct VectorLanes {
   MORAY_FUNCTION static Bits bits(Real x) { return reinterpret_cast<Bits>(x); }
   MORAY_FUNCTION static Real real(Bits x) { return reinterpret_cast<Real>(x); }
   MORAY_FUNCTION static Real converted(Bits x) { return __builtin_convertvector(x, Real); }
+  MORAY_FUNCTION static Bits truncated(Real x) { return __builtin_convertvector(x, Bits); }
   MORAY_FUNCTION static Bits all(std::int32_t x) { return Bits{} + x; }
 };
 using Codes = VectorLanes::Bits;

@@ -8,8 +8,9 @@ namespace moray {
 namespace {
 
 /// What the contract asks of a task.
-void require_valid(GemmForm form, const MixedGemmTask& t) {
+void require_valid(GemmForm form, Accumulation accumulation, const MixedGemmTask& t) {
   MORAY_REQUIRE((t.a.scales == nullptr) == (t.b.scales == nullptr));
+  MORAY_REQUIRE(accumulation == Accumulation::exact || t.a.scales != nullptr);
   MORAY_REQUIRE((t.c == nullptr) != (t.rounded == nullptr));
   MORAY_REQUIRE(form != GemmForm::tn || t.rounded == nullptr);
   MORAY_REQUIRE((t.blocks.data != nullptr) == (form == GemmForm::tn && t.a.scales != nullptr));
@@ -17,12 +18,13 @@ void require_valid(GemmForm form, const MixedGemmTask& t) {
 
 }  // namespace
 
-void mixed_gemm(const ExecSpace& exec, GemmForm form, std::span<const MixedGemmTask> tasks) {
-  for (const MixedGemmTask& task : tasks) require_valid(form, task);
+void mixed_gemm(const ExecSpace& exec, GemmForm form, std::span<const MixedGemmTask> tasks,
+                Accumulation accumulation) {
+  for (const MixedGemmTask& task : tasks) require_valid(form, accumulation, task);
   if (const HostKernels* host = selected_host_kernels(Op::mixed_gemm)) {
-    return host::mixed_gemm(exec, *host->mixed_gemm, form, tasks);
+    return host::mixed_gemm(exec, *host->mixed_gemm, form, tasks, accumulation);
   }
-  portable::mixed_gemm(exec, form, tasks);
+  portable::mixed_gemm(exec, form, tasks, accumulation);
 }
 
 }  // namespace moray

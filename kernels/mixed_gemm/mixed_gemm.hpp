@@ -56,6 +56,11 @@ struct MixedGemmTask {
 /// acc starts from +0 or from c. The result is acc + 0, never -0, and then rounded to bf16 where that
 /// is wanted. m = 0 or n = 0 is allowed; an empty sum writes +0 (nt, nn) or leaves c (tn). Tasks must
 /// not write the same element. Does not fence; `tasks` may be freed on return.
-void mixed_gemm(const ExecSpace& exec, GemmForm form, std::span<const MixedGemmTask> tasks);
+///
+/// With another accumulation than `exact` chains are replaced by sums in an accumulator of 14 bits, and
+/// without promotion the products are multiplied by s_a s_b one by one; a weight gradient is then added
+/// to c in the end. Operands have scales.
+void mixed_gemm(const ExecSpace& exec, GemmForm form, std::span<const MixedGemmTask> tasks,
+                Accumulation accumulation = Accumulation::exact);
 
 }  // namespace moray

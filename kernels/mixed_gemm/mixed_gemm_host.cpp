@@ -4,6 +4,7 @@
 #include "kernels/mixed_gemm/mixed_gemm_host.hpp"
 
 #include "core/progress.hpp"
+#include "kernels/mixed_gemm/mixed_gemm_limited.hpp"
 #include "kernels/mixed_gemm/mixed_gemm_pack.hpp"
 
 namespace moray::MORAY_ISA {
@@ -70,34 +71,43 @@ void pack_left(GemmForm form, long row, long count, const MixedPart& part, const
   });
 }
 
-MixedResult moved(const MixedResult& to, long i, long j) {
-  return {to.c == nullptr ? nullptr : to.c + i * to.ldc + j, to.ldc,
-          to.rounded == nullptr ? nullptr : to.rounded + i * to.ldr + j, to.ldr};
+MixedResult moved(MixedResult to, long i, long j) {
+  if (to.c != nullptr) to.c += i * to.ldc + j;
+  if (to.rounded != nullptr) to.rounded += i * to.ldr + j;
+  if (to.added != nullptr) to.added += i * to.ldr + j;
+  return to;
 }
 
 /// Register tiles, of some microseconds each, between two chances for communication.
 constexpr long kTilesOfProgress = 16;
 
-void multiply(GemmForm form, GemmStart start, long row, long m, long n, const MixedPart& part,
-              const MixedOperand& a, const float* packed, long tile_begin, long tile_end,
-              const MixedResult& to) {
+void multiply(GemmForm form, Accumulation accumulation, GemmStart start, long row, long m, long n,
+              const MixedPart& part, const MixedOperand& a, NumberType b, const float* packed,
+              long tile_begin, long tile_end, const MixedResult& to) {
   alignas(64) float slivers[kSlivers * kSliverFloats];
-  const bool promoted = a.scales != nullptr;
+  MixedTile tile = {};
+  tile.part = &part;
+  tile.start = start;
+  tile.promoted = accumulation != Accumulation::limited;
+  tile.left_least = least_exponent(a.type);
+  tile.right_least = least_exponent(b);
   for (long i0 = 0; i0 < m; i0 += kSlivers * kTileRows) {
     const long end = min(i0 + kSlivers * kTileRows, m);
     pack_left(form, row + i0, end - i0, part, a, slivers);
     for (long i = i0; i < end; i += kTileRows) {
       const long rows = min(kTileRows, end - i);
-      MixedTile tile = {};
-      tile.part = &part;
       tile.a = slivers + (i - i0) / kTileRows * sliver_stride(part);
-      tile.start = start;
       for (long j = tile_begin; j < tile_end; ++j) {
         const long first = j * kTileColumns;
+        const long vectors = tile_width(n, j) / kLanes;
         tile.b = packed + first * part.depth;
         tile.to = moved(to, i, first);
         tile.columns = static_cast<int>(min(kTileColumns, n - first));
-        mixed_tile_function(promoted, rows, tile_width(n, j) / kLanes)(tile);
+        if (accumulation == Accumulation::exact) {
+          mixed_tile_function(a.scales != nullptr, rows, vectors)(tile);
+        } else {
+          limited_tile(tile, rows, vectors);
+        }
         if (j % kTilesOfProgress == 0) make_progress();
       }
     }

@@ -21,12 +21,13 @@ struct MixedPart {
 inline constexpr long kMixedDepth = 520;
 
 /// Where a product goes. `c` holds the sums between two parts; with `rounded` the result is not
-/// written there but rounded to bf16.
+/// written there but rounded to bf16, with `added` it is added to what is there.
 struct MixedResult {
   float* c = nullptr;
   long ldc = 0;
   std::uint16_t* rounded = nullptr;
-  long ldr = 0;
+  float* added = nullptr;
+  long ldr = 0;  ///< of rounded or added
 };
 
 /// One instruction set's product. Scratch is aligned to 64 bytes.
@@ -41,12 +42,12 @@ struct HostMixedGemm {
   /// multiple of tile_columns; each block's scales lie in front of its numbers.
   void (*pack)(GemmForm form, long column, long n, const MixedPart& part, const MixedOperand& b,
                long tile_begin, long tile_end, float* packed);
-  /// The m rows from `row` on, a multiple of tile_rows and of 8, of a times packed b, for column tiles
+  /// The m rows from `row` on, a multiple of tile_rows and of 8, of a times packed b, of this type, for column tiles
   /// [tile_begin, tile_end). `to` points to their first row and column 0 of the packed b. Each
   /// element starts from +0 or from c and is returned as c + 0.
-  void (*multiply)(GemmForm form, GemmStart start, long row, long m, long n, const MixedPart& part,
-                   const MixedOperand& a, const float* packed, long tile_begin, long tile_end,
-                   const MixedResult& to);
+  void (*multiply)(GemmForm form, Accumulation accumulation, GemmStart start, long row, long m,
+                   long n, const MixedPart& part, const MixedOperand& a, NumberType b,
+                   const float* packed, long tile_begin, long tile_end, const MixedResult& to);
 };
 
 }  // namespace moray

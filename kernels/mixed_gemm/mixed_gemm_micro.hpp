@@ -17,6 +17,9 @@ struct MixedTile {
   MixedResult to;
   int columns;
   GemmStart start;
+  bool promoted;   // of a limited accumulator
+  int left_least;  // the least exponents of both operands' types
+  int right_least;
 };
 
 template <int rows, int vectors>
@@ -38,6 +41,21 @@ MORAY_FUNCTION void load_sums(const MixedTile& t, Float (&sum)[rows][vectors]) {
   }
 }
 
+/// `count` sums of row i from column v on, as the result of a product or between two of its parts.
+MORAY_FUNCTION void store_sum(const MixedTile& t, long i, long v, Float sum, int count) {
+  const Float result = sum + Float::zero();  // never -0
+  if (t.to.rounded != nullptr) {
+    store_bf16(t.to.rounded + i * t.to.ldr + v, result, count);
+  } else if (t.to.added != nullptr) {
+    float* c = t.to.added + i * t.to.ldr + v;
+    (Float::load(c, count) + result).store(c, count);
+  } else if (count == kLanes) {
+    result.store(t.to.c + i * t.to.ldc + v);
+  } else {
+    result.store(t.to.c + i * t.to.ldc + v, count);
+  }
+}
+
 template <int rows, int vectors>
 MORAY_FUNCTION void store_sums(const MixedTile& t, const Float (&sum)[rows][vectors]) {
   const int last = t.columns - (vectors - 1) * kLanes;
@@ -45,15 +63,7 @@ MORAY_FUNCTION void store_sums(const MixedTile& t, const Float (&sum)[rows][vect
   for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) {
-      const Float result = sum[i][v] + Float::zero();  // never -0
-      const int lanes = v + 1 < vectors ? kLanes : last;
-      if (t.to.rounded != nullptr) {
-        store_bf16(t.to.rounded + i * t.to.ldr + v * kLanes, result, lanes);
-      } else if (lanes == kLanes) {
-        result.store(t.to.c + i * t.to.ldc + v * kLanes);
-      } else {
-        result.store(t.to.c + i * t.to.ldc + v * kLanes, lanes);
-      }
+      store_sum(t, i, v * kLanes, sum[i][v], v + 1 < vectors ? kLanes : last);
     }
   }
 }

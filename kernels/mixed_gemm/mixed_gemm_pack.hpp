@@ -82,6 +82,23 @@ void pack_rows(const MixedOperand& x, const MixedPart& part, long first, long co
 /// Tiles that pack_columns makes at a time, and their columns at most.
 constexpr long kPackedTiles = 8;
 constexpr long kPackedColumns = kPackedTiles * kTileColumns;
+/// Rows that are asked for before they are packed: rows far apart are no stream to the processor.
+constexpr long kRowsAhead = 12;
+
+/// `count` numbers of row l from `first` on, decoded; `ahead` more lie behind them. Writes whole vectors.
+template <NumberType type>
+MORAY_FUNCTION void pack_piece(const MixedOperand& x, long l, long first, long count, long ahead,
+                               float* to) {
+  for (long v = 0; v < count; v += kLanes) {
+    const long rest = count + ahead - v;
+    load_numbers<type>(x, l, first + v, rest < kLanes ? static_cast<int>(rest) : kLanes)
+        .store(to + v);
+  }
+}
+/// The same for tiles that may begin within a group of E5M6, from numbers decoded before.
+MORAY_FUNCTION void copy_piece(const float* from, long count, float* to) {
+  for (long v = 0; v < count; v += kLanes) Float::load(from + v).store(to + v);
+}
 
 /// Columns [first, first + count) of rows that run across the sum, a step a row, as up to kPackedTiles
 /// tiles of `width` columns `stride` floats apart, the last one `last` wide. first is a multiple of 8.
@@ -90,28 +107,33 @@ template <NumberType type>
 void pack_columns(const MixedOperand& x, const MixedPart& part, long first, long count, long width,
                   long last, long stride, float* out) {
   alignas(64) float row[kPackedColumns + kLanes] = {};
-  float* to[kPackedTiles];
-  const long tiles = (count + width - 1) / width;
-  for (long s = 0; s < tiles; ++s) to[s] = out + s * stride;
+  const long whole = (count - 1) / width;  // tiles before the last one
+  float* tail = out + whole * stride;
+  const auto* ahead = static_cast<const char*>(x.data) + first * (type == NumberType::bf16 ? 2 : 1);
   for (long q = 0; q < part.count; ++q) {
     const RowBlock block = part.blocks[q];
-    for (long s = 0; s < tiles; ++s) {
-      const bool whole = s + 1 < tiles;
-      to[s] = pack_scales(x, false, part.first + q, first + s * width,
-                          whole ? width : count - s * width, whole ? width : last, to[s]);
+    for (long s = 0; s < whole; ++s) {
+      pack_scales(x, false, part.first + q, first + s * width, width, width, out + s * stride);
     }
+    pack_scales(x, false, part.first + q, first + whole * width, count - whole * width, last, tail);
+    out += x.scales != nullptr ? width : 0;
+    tail += x.scales != nullptr ? last : 0;
     for (long l = block.begin; l < block.begin + block.count; ++l) {
-      for (long j = 0; j < count; j += kLanes) {
-        const int lanes = static_cast<int>(count - j < kLanes ? count - j : kLanes);
-        load_numbers<type>(x, l, first + j, lanes).store(row + j);
-      }
-      for (long s = 0; s < tiles; ++s) {
-        const long columns = s + 1 < tiles ? width : last;
-        for (long v = 0; v < columns; v += kLanes) {
-          Float::load(row + s * width + v).store(to[s] + v);
+      __builtin_prefetch(ahead + (l + kRowsAhead) * x.stride);
+      __builtin_prefetch(ahead + (l + kRowsAhead) * x.stride + 64);
+      if constexpr (type == NumberType::e5m6) {
+        pack_piece<type>(x, l, first, count, 0, row);
+        for (long s = 0; s < whole; ++s) copy_piece(row + s * width, width, out + s * stride);
+        copy_piece(row + whole * width, last, tail);
+      } else {
+        for (long s = 0; s < whole; ++s) {
+          const long j = s * width;
+          pack_piece<type>(x, l, first + j, width, count - j - width, out + s * stride);
         }
-        to[s] += columns;
+        pack_piece<type>(x, l, first + whole * width, count - whole * width, 0, tail);
       }
+      out += width;
+      tail += last;
     }
   }
 }

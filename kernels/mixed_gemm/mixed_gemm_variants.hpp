@@ -20,13 +20,15 @@ inline bool has_work(GemmForm form, const MixedGemmTask& t) {
 
 namespace portable {
 /// Plain Kokkos over the elements of c: every backend.
-void mixed_gemm(const ExecSpace& exec, GemmForm form, std::span<const MixedGemmTask> tasks);
+void mixed_gemm(const ExecSpace& exec, GemmForm form, std::span<const MixedGemmTask> tasks,
+                Accumulation accumulation = Accumulation::exact);
 }  // namespace portable
 
 namespace host {
 /// The micro-kernels of one instruction set, tiles spread over the threads of the host backend.
 void mixed_gemm(const ExecSpace& exec, const HostMixedGemm& kernels, GemmForm form,
-                std::span<const MixedGemmTask> tasks);
+                std::span<const MixedGemmTask> tasks,
+                Accumulation accumulation = Accumulation::exact);
 }  // namespace host
 
 }  // namespace moray

@@ -9,6 +9,11 @@ namespace moray {
 /// What the numbers of an operand are: core/bf16.hpp, core/fp8.hpp.
 enum class NumberType { bf16, e4m3, e5m2, e5m6 };
 
+/// How products of FP8 numbers are summed. `exact` is the definition. The others are a model of the
+/// tensor cores of Hopper, whose accumulator keeps 14 bits, there to study its error: promoted to
+/// float32 after each block, or not at all.
+enum class Accumulation { exact, limited_promoted, limited };
+
 /// An operand as it is stored. FP8 numbers have scales, bf16 numbers none.
 ///
 /// The extent over which a product sums is cut into blocks (mixed_gemm.hpp); the scale of block q and

@@ -45,6 +45,7 @@ struct ScalarLanes {
   MORAY_FUNCTION static Bits bits(Real x) { return __builtin_bit_cast(Bits, x); }
   MORAY_FUNCTION static Real real(Bits x) { return __builtin_bit_cast(Real, x); }
   MORAY_FUNCTION static Real converted(Bits x) { return static_cast<Real>(x); }
+  MORAY_FUNCTION static Bits truncated(Real x) { return static_cast<Bits>(x); }
   MORAY_FUNCTION static Bits all(std::int32_t x) { return x; }
 };
 

@@ -15,7 +15,7 @@ std::int64_t bytes(NumberType type, std::int64_t columns) {
 }
 
 /// The blocks of the sum, from row `begin` on.
-std::vector<RowBlock> blocks_of(const MixedShape& s, std::int64_t begin) {
+std::vector<RowBlock> sequence_blocks(const MixedShape& s, std::int64_t begin) {
   std::vector<RowBlock> blocks;
   for (const std::int64_t length : s.lengths) {
     append_row_blocks(begin, length, blocks);
@@ -27,14 +27,14 @@ std::vector<RowBlock> blocks_of(const MixedShape& s, std::int64_t begin) {
 MixedStored make_left(const MixedShape& s) {
   const std::int64_t blocks = scale_blocks(s.k);
   if (s.form != GemmForm::tn) return {s.a, s.m, s.k, s.m, blocks, 1, s.gap};
-  return {s.a, s.k, s.m, static_cast<std::int64_t>(blocks_of(s, 0).size()), s.m, 1, s.gap};
+  return {s.a, s.k, s.m, static_cast<std::int64_t>(sequence_blocks(s, 0).size()), s.m, 1, s.gap};
 }
 MixedStored make_right(const MixedShape& s) {
   const std::int64_t blocks = scale_blocks(s.k);
   const std::int64_t groups = (s.n + s.shared - 1) / s.shared;
   if (s.form == GemmForm::nt) return {s.b, s.n, s.k, groups, blocks, s.shared, s.gap};
   if (s.form == GemmForm::nn) return {s.b, s.k, s.n, blocks, groups, s.shared, s.gap};
-  return {s.b, s.k, s.n, static_cast<std::int64_t>(blocks_of(s, 0).size()), s.n, 1, s.gap};
+  return {s.b, s.k, s.n, static_cast<std::int64_t>(sequence_blocks(s, 0).size()), s.n, 1, s.gap};
 }
 
 /// A code that is a number: every size, zeros and subnormals among them.
@@ -111,14 +111,14 @@ MixedProblem::MixedProblem(const MixedShape& s, std::mt19937& random)
       expected(s.m, s.n, s.gap),
       rounded(s.m, s.n, s.gap),
       expected_rounded(s.m, s.n, s.gap),
-      blocks(1, static_cast<std::int64_t>(blocks_of(s, 0).size())) {
+      blocks(1, static_cast<std::int64_t>(sequence_blocks(s, 0).size())) {
   a.fill(random, s.powers);
   b.fill(random, s.powers);
   c.fill(random);
   expected = c;
   rounded.fill_with(0x1234);
   expected_rounded = rounded;
-  const std::vector<RowBlock> list = blocks_of(s, 0);
+  const std::vector<RowBlock> list = sequence_blocks(s, 0);
   for (std::size_t q = 0; q < list.size(); ++q) blocks[static_cast<std::int64_t>(q)] = list[q];
 }
 
@@ -143,6 +143,20 @@ MixedGemmTask MixedProblem::task() {
   return t;
 }
 
+std::vector<RowBlock> sum_of(const MixedShape& s) {
+  if (!has_scales(s.a)) return {{0, static_cast<std::int32_t>(s.k)}};
+  if (s.form == GemmForm::tn) return sequence_blocks(s, 0);
+  std::vector<RowBlock> blocks;
+  append_row_blocks(0, s.k, blocks);
+  return blocks;
+}
+
+float MixedProblem::scale(std::int64_t i, std::int64_t j, std::int64_t q) {
+  const float left = shape.form == GemmForm::tn ? a.scales(q, i) : a.scales(i, q);
+  const std::int64_t at = j / b.shared;
+  return left * (shape.form == GemmForm::nt ? b.scales(at, q) : b.scales(q, at));
+}
+
 float plain_number(const MixedOperand& x, std::int64_t i, std::int64_t j) {
   const auto* row = static_cast<const std::uint8_t*>(x.data) + i * x.stride;
   if (x.type == NumberType::e4m3) return e4m3_decode(row[j]);
@@ -162,14 +176,7 @@ void MixedProblem::run_plain() {
   const GemmForm form = shape.form;
   const MixedOperand x = a.host(), y = b.host();
   const bool tn = form == GemmForm::tn, nt = form == GemmForm::nt, scaled = has_scales(shape.a);
-  std::vector<RowBlock> sum;
-  if (!scaled) {
-    sum.push_back({0, static_cast<std::int32_t>(shape.k)});
-  } else if (tn) {
-    sum = blocks_of(shape, 0);
-  } else {
-    append_row_blocks(0, shape.k, sum);
-  }
+  const std::vector<RowBlock> sum = sum_of(shape);
   if (tn && shape.k == 0) return;
   for (std::int64_t i = 0; i < shape.m; ++i) {
     for (std::int64_t j = 0; j < shape.n; ++j) {
@@ -185,9 +192,7 @@ void MixedProblem::run_plain() {
           acc = chain;
           continue;
         }
-        const float left = tn ? a.scales(q, i) : a.scales(i, q);
-        const float right = nt ? b.scales(j / b.shared, q) : b.scales(q, j / b.shared);
-        acc = std::fma(chain, left * right, acc);
+        acc = std::fma(chain, scale(i, j, q), acc);
       }
       if (shape.rounded) {
         expected_rounded(i, j) = bf16_encode(acc + 0.0F);
@@ -200,6 +205,9 @@ void MixedProblem::run_plain() {
 
 bool MixedProblem::matches() {
   run_plain();
+  return is_as_expected();
+}
+bool MixedProblem::is_as_expected() {
   if (shape.rounded) {
     rounded.fetch();
     return rounded.same_bits(expected_rounded);

@@ -53,6 +53,10 @@ class MixedProblem {
   MixedGemmTask task();
   /// Takes back the result and says whether it has the bits of the definition. Gaps count.
   bool matches();
+  /// The same with `expected` computed by the caller.
+  bool is_as_expected();
+  /// The product of both scales of element (i, j) and block q.
+  float scale(std::int64_t i, std::int64_t j, std::int64_t q);
   /// The result as float32, whatever its type.
   float result(std::int64_t i, std::int64_t j);
 
@@ -65,6 +69,9 @@ class MixedProblem {
  private:
   void run_plain();
 };
+
+/// The blocks of a sum; all of k without scales.
+std::vector<RowBlock> sum_of(const MixedShape& s);
 
 /// Number j of row i.
 float plain_number(const MixedOperand& x, std::int64_t i, std::int64_t j);

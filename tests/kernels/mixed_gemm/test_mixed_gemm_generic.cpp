@@ -33,3 +33,28 @@ TEST_CASE("the tiles of any processor have the same bits", "[mixed_gemm]") {
     }
   }
 }
+
+TEST_CASE("the limited accumulator of any processor has the same bits", "[mixed_gemm]") {
+  std::mt19937 random(2);
+  const ExecSpace exec;
+  for (const GemmForm form : kForms) {
+    for (const Accumulation accumulation :
+         {Accumulation::limited_promoted, Accumulation::limited}) {
+      MixedShape s;
+      s.form = form;
+      s.m = 23;
+      s.n = 45;
+      s.k = 690;
+      if (form == GemmForm::tn) s.lengths = {5, 300, 385};
+      MixedProblem p(s, random), q = p;
+      const MixedGemmTask task = p.task(), same = q.task();
+      host::mixed_gemm(exec, generic::host_mixed_gemm, form, {&task, 1}, accumulation);
+      portable::mixed_gemm(exec, form, {&same, 1}, accumulation);
+      finish(exec);
+      q.c.fetch();
+      p.expected = q.c;
+      INFO(describe(s));
+      CHECK(p.is_as_expected());
+    }
+  }
+}
