@@ -1,8 +1,6 @@
 // Messages that move while their ranks compute, on however many ranks the test is started on. No case
 // asserts a time: a rank computes until its messages are there, or gives up after far more work
 // than they need.
-#include <mpi.h>
-
 #include <atomic>
 #include <cstring>
 #include <random>
@@ -16,23 +14,12 @@
 #include "comm/row_exchange.hpp"
 #include "core/kokkos.hpp"
 #include "kernels/gemm/gemm.hpp"
+#include "mpi_world.hpp"
 
 using namespace moray;
+using moray::test::world;
 
 namespace {
-
-const Communicator& world() {
-  struct Session {
-    Session() {
-      int provided = 0;
-      MPI_Init_thread(nullptr, nullptr, MpiSession::kThreadLevel, &provided);
-    }
-    ~Session() { MPI_Finalize(); }
-  };
-  static const Session session;
-  static const Communicator ranks = Communicator::world();
-  return ranks;
-}
 
 /// Large enough that no MPI sends it before the receiver has asked for it.
 constexpr std::size_t kBytes = std::size_t{8} << 20;

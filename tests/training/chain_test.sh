@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One run carried through pipelines: every step on another number of ranks, with another schedule, other
 # data and expert ranks; saved by pwrite and by MPI-IO, behind the steps and in front of them, and killed
-# in between. Bits and losses are those of one rank that was never stopped.
+# in between. Bits and losses are those of one rank that was never stopped. And it ends with 5 when it must.
 # Usage: chain_test.sh MORAY SOURCE_DIR MPIRUN...
 set -u
 moray=$1 source=$2
@@ -86,6 +86,16 @@ for point in block_written tensors_synced; do
   check "  goes on, on another one, to the same bits" same $point 8 10 12
   check "  and losses, no row twice" is "$(losses $point)" "$(losses straight | head -n 13)"
 done
+
+# --- A value that is not finite ------------------------------------------------------------------------
+while read -r ranks layout; do
+  on "$ranks" "$layout" --out "$work/nan$layout" learning_rate.peak=1e30 optimizer.clip=0
+  check "values that are not finite end $layout with 5" is $? 5
+  check "  and its status says why" grep -q '^failed: .*not finite' "$work/nan$layout/STATUS"
+done <<'LAYOUTS'
+2 p2:dualpipe
+4 p2e2:zb1p
+LAYOUTS
 
 [ $failed -eq 0 ] || tail -n 40 "$work/log"
 echo "$passed passed, $failed failed"

@@ -1,6 +1,4 @@
 // A value that is not finite never reaches a weight: the step stops, naming what it met, or is left out.
-#include <mpi.h>
-
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -8,9 +6,11 @@
 #include "catch.hpp"
 #include "core/arena.hpp"
 #include "core/error.hpp"
+#include "mpi_world.hpp"
 #include "training/trainer.hpp"
 
 using namespace moray;
+using moray::test::world;
 
 namespace {
 
@@ -28,17 +28,6 @@ Deck dense_deck(const std::string& non_finite) {
   deck.length = {10};
   deck.optimizer.non_finite = non_finite;
   return deck;
-}
-
-/// MPI for the life of the program.
-const Communicator& world() {
-  struct Session {
-    Session() { MPI_Init(nullptr, nullptr); }
-    ~Session() { MPI_Finalize(); }
-  };
-  static const Session session;
-  static const Communicator ranks = Communicator::world();
-  return ranks;
 }
 
 /// A trainer with its memory, and a way to look at all that an update may touch.
