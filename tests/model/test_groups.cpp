@@ -27,7 +27,7 @@ TEST_CASE("the ranks that share experts see the lanes of the experts in order", 
     for (const std::int64_t expert : {1, 2, 4, 8, 16}) {
       if (expert > ranks || ranks / expert > kExpertLanes) continue;
       for (const std::int64_t micro : {1, 2, 4}) {
-        const MeshShape shape{ranks, expert, true};
+        const MeshShape shape{.data = ranks, .expert = expert};
         // Per share of the experts and lane, what its ranks accumulate.
         std::map<std::pair<std::int64_t, std::int64_t>, std::vector<std::int64_t>> found;
         for (std::int64_t index = 0; index < ranks; ++index) {
@@ -62,7 +62,7 @@ TEST_CASE("a mesh gives every rank one place, and groups are neighbours", "[mesh
   for (const bool exact : {true, false}) {
     for (const auto& [ranks, expert] :
          {std::pair<std::int64_t, std::int64_t>{1, 1}, {8, 1}, {8, 4}, {16, 2}, {16, 16}}) {
-      const MeshShape shape{ranks, expert, exact};
+      const MeshShape shape{.data = ranks, .expert = expert, .exact = exact};
       std::set<std::int64_t> data;
       for (std::int64_t index = 0; index < ranks; ++index) {
         const MeshPlace place = mesh_place(shape, index);
