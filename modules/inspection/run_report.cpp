@@ -6,6 +6,7 @@
 
 #include "core/error.hpp"
 #include "inspection/run_series.hpp"
+#include "inspection/run_timeline.hpp"
 #include "io/files.hpp"
 #include "io/run_folder.hpp"
 #include "planning/plan.hpp"
@@ -139,6 +140,7 @@ Json report_of_run(const std::string& run, const ReportLimits& limits) {
   attempt(report, [&] { trunk = add_deck(run, report); });
   attempt(report, [&] { add_profile(run, report); });
   attempt(report, [&] { add_metrics(run, trunk, limits, report); });
+  attempt(report, [&] { add_timeline(run, report); });
   return report;
 }
 

@@ -1,6 +1,6 @@
 """The page of `moray inspect --html` in a headless browser: every chart is there with all its points,
 hovering reads the values of the run's files, in light and dark, wide and narrow, one run and two.
-Usage: browser_test.py MORAY REPOSITORY; 77 means skipped, with the reason printed."""
+Usage: browser_test.py MORAY REPOSITORY [MPIRUN...]; 77 means skipped, with the reason printed."""
 
 import base64
 import csv
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import urllib.parse
 
-MORAY, REPOSITORY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+MORAY, REPOSITORY, MPIRUN = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]), sys.argv[3:]
 HERE = os.path.dirname(os.path.abspath(__file__))
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 STEPS, EXPERTS = 24, 8
@@ -30,8 +30,14 @@ def check(condition, message):
         raise SystemExit(f"FAILED: {message}")
 
 
-def moray(*arguments):
-    done = subprocess.run([MORAY, *arguments], capture_output=True, text=True, timeout=120)
+# DualPipe on two stages and two data ranks, which share the experts.
+PIPELINE = ["run.length=3", "model.width=32", "model.dense_width=48", "attention.heads=2", "moe.width=16", "batch.sequences=16", "batch.length=32",
+            "attention.max_length=32", "parallel.lanes=8", "parallel.expert_lanes=8", "validation.windows=4", "checkpoint.every=0",
+            "parallel.pipeline=2", "parallel.data=2", "parallel.expert=2", "parallel.nodes=2", f"data.sources=[{{paths: [{REPOSITORY}/docs/*.md]}}]"]
+
+
+def moray(*arguments, launcher=()):
+    done = subprocess.run([*launcher, MORAY, *arguments], capture_output=True, text=True, timeout=300)
     check(done.returncode == 0, f"moray {' '.join(arguments)}: {done.stdout}{done.stderr}")
 
 
@@ -143,6 +149,56 @@ def check_hover(seen, folder):
     check(abs(milliseconds - 1e3 * forward["slowest_seconds"]) < 0.01 * milliseconds, f"forward {values}")
 
 
+def milliseconds(text):
+    return number(text) * {"µs": 1e-3, "ms": 1, "s": 1e3}[re.search(r"(µs|ms|s)$", text).group(1)]
+
+
+def check_timeline(seen, run):
+    """Every op of every rank, planned above measured, where the file says that it was."""
+    files = os.path.join(run, "traces", "step_00000002.timeline.json")
+    file, seen = json.load(open(files, encoding="utf-8")), seen["timeline"]
+    scales = []
+    for key, data in (("ops", 0), ("other", 1)):
+        for place, wanted in enumerate(file["ops"]):
+            measured = next(r for r in file["ranks"] if (r["data"], r["pipeline"]) == (data, place))
+            for kind, times in (("planned", file["planned"][place]), ("measured", measured)):
+                ops = [op for op in seen[key] if op["kind"] == kind and op["rank"] == measured["rank"]]
+                check([op["op"] for op in ops] == wanted, f"{kind} ops of rank {measured['rank']}: {ops}")
+                for op, start, end in zip(ops, times["start_us"], times["end_us"]):
+                    check(len(op["boxes"]) == op["op"].count(":") and all(b["fill"] != "none" for b in op["boxes"]), f"boxes {op}")
+                    check(all(b["width"] > 0 for b in op["boxes"]), f"width {op}")
+                    numbers = re.findall(r":(\d+)", op["op"])
+                    check(set(op["numbers"]) <= set(numbers), f"numbers {op}")
+                    scales.append((op["boxes"][0]["x"], start))
+    # One scale for all: x = a + b start, from the first to the last.
+    (x0, t0), (x1, t1) = min(scales, key=lambda s: s[1]), max(scales, key=lambda s: s[1])
+    slope = (x1 - x0) / (t1 - t0)
+    check(all(abs(x0 + slope * (t - t0) - x) < 0.5 for x, t in scales), f"scale {scales}")
+    shares = file["shares"]
+    check(near(re.search(r"bubble (.*)", seen["groups"][0]).group(1), 100 * shares["planned_bubble"], 5e-3), seen["groups"])
+    bubble, exposed = re.search(r"bubble (.*), exposed communication (.*)", seen["groups"][1]).groups()
+    check(near(bubble, 100 * shares["bubble"], 5e-3) and near(exposed, 100 * (shares["tokens"] + shares["stages"]), 5e-3), seen["groups"])
+    check(len(seen["waits"]) == 2 * len(file["ops"]), f"idle of each row {seen['waits']}")
+    for kind, place in (("planned", 0), ("measured", 0)):
+        tip = seen[kind]
+        times = file["planned"][place] if kind == "planned" else file["ranks"][place]
+        at = file["ops"][place].index(tip["op"])
+        values = {r["series"]: r["value"] for r in tip["rows"]}
+        takes = (times["end_us"][at] - times["start_us"][at]) / 1e3
+        check(abs(milliseconds(values["takes"]) - takes) < 0.006 * takes, f"tooltip {tip}, not {takes} ms")
+        check(("planned" in values) == (kind == "measured"), f"tooltip {tip}")
+        check(tip["places"][0].startswith(tip["op"] + ": forward of micro-batch"), f"tooltip {tip}")
+    check(0 < len(seen["closer"]["ops"]) < len(seen["ops"]) == seen["restored"], "zoom of the timeline")
+    check(len(seen["closer"]["ticks"]) > 3, f"ticks {seen['closer']['ticks']}")
+    names = [bar["name"] for bar in seen["phases"]]
+    wanted = ["attention", "dispatch", "experts", "combine", "ends", "stages", "bubble", "reduce", "update"]
+    check(names == [name for name in wanted if name != "stages" or "stages" in names], f"phases {names}")
+    check([part for part, _ in seen["phases"][1]["parts"]] == ["F", "B", "waiting"], f"phases {seen['phases']}")
+    waited = sum(p["waited_us"] for p in file["phases"] if p["phase"] == "dispatch") / 1e3
+    shown = milliseconds({r["series"]: r["value"] for r in seen["waiting"]["rows"]}["time"])
+    check(abs(shown - waited) < 0.006 * waited, f"waiting {seen['waiting']}, not {waited} ms")
+
+
 def large(page):
     """Makes the run of a page one of 60 layers with 64 experts and 1000 steps in 20 buckets."""
     text = open(page, encoding="utf-8").read()
@@ -230,6 +286,15 @@ def main(browser, work):
     check(loss["places"][0].startswith("steps 451 to 500 ") and loss["rows"][0]["value"] == "2.0000 (1.5000 to 9.0000)", f"bucket {loss}")
     check(len(bias["rows"]) == 1 and bias["rows"][0]["value"].startswith("0.0"), f"one of many lines {bias}")
     check(seen["experts"][0]["rows"][0]["value"].startswith("8.00"), f"busiest expert {seen['experts']}")
+
+    # A pipeline: planned and measured timeline.
+    if MPIRUN:
+        three = os.path.join(work, "pipeline")
+        moray("train", os.path.join(REPOSITORY, "input/dualpipe.yaml"), "--out", three, *PIPELINE, launcher=(MPIRUN[0], "-n", "4", *MPIRUN[1:]))
+        moray("inspect", "--html", page, three)
+        for dark in (False, True):
+            check_timeline(browse(browser, page, NOTHING, dark=dark), three)
+        browse(browser, page, NOTHING, width=400)
 
     # A run that just began: nothing but a status.
     young = os.path.join(work, "young")

@@ -100,6 +100,40 @@ function hover_bar(query) {
   return tooltip_rows();
 }
 
+// Every op of the timeline, what the pointer finds over one, and the same closer.
+function timeline() {
+  const chart = document.querySelector('#chart-timeline'), picture = () => chart.querySelector('svg.timeline');
+  const ops = () => [...chart.querySelectorAll('.op')].map((op) => {
+    const boxes = [...op.querySelectorAll('rect')].map((r) => ({x: Number(r.getAttribute('x')), width: Number(r.getAttribute('width')), fill: getComputedStyle(r).fill}));
+    return {kind: op.dataset.kind, rank: Number(op.dataset.rank), op: op.dataset.op, boxes, numbers: [...op.querySelectorAll('text')].map((t) => t.textContent)};
+  });
+  const seen = {ops: ops(), groups: [...chart.querySelectorAll('.group')].map((g) => g.textContent), waits: [...chart.querySelectorAll('.waits')].map((w) => w.textContent)};
+  const over = (query) => {
+    const op = chart.querySelector(query), box = op.getBoundingClientRect();
+    point_at(op.querySelector('rect'), box.left + box.width / 2, box.top + 2);
+    return {op: op.dataset.op, ...tooltip_rows()};
+  };
+  seen.planned = over('.op[data-kind="planned"].pair');
+  seen.measured = over('.op[data-kind="measured"].pair');
+  const box = picture().getBoundingClientRect();
+  point_at(picture(), box.left + 0.4 * box.width, box.top + 50, 'pointerdown');
+  point_at(picture(), box.left + 0.6 * box.width, box.top + 50);
+  point_at(picture(), box.left + 0.6 * box.width, box.top + 50, 'pointerup');
+  seen.closer = {ops: ops(), ticks: [...chart.querySelectorAll('.axis text')].map((t) => t.textContent)};
+  picture().dispatchEvent(new MouseEvent('dblclick', {bubbles: true}));
+  seen.restored = ops().length;
+  const choice = chart.querySelector('select');
+  if (choice) {
+    choice.selectedIndex = 1;
+    choice.dispatchEvent(new Event('change'));
+    seen.other = ops();
+  }
+  seen.phases = [...document.querySelectorAll('#chart-phases .bar')].map((bar) => ({name: bar.dataset.series,
+    parts: [...bar.querySelectorAll('rect')].map((r) => [r.dataset.series, Number(r.getAttribute('width'))]), value: bar.querySelector('.value').textContent}));
+  seen.waiting = hover_bar('#chart-phases [data-series="dispatch"] rect[data-series="waiting"]');
+  return seen;
+}
+
 function drag(id, from, to) {
   const plot = plot_of(id), box = plot.svg.getBoundingClientRect(), x = (step) => box.left + plot.x(step);
   point_at(plot.svg, x(from), box.top + 50, 'pointerdown');
@@ -125,6 +159,7 @@ try {
     kSeen.kernel = hover_bar('#chart-kernels .bar rect');
     kSeen.timer = hover_bar('#chart-timers [data-series="step/forward"] rect');
   }
+  if (document.querySelector('#chart-timeline')) kSeen.timeline = timeline();
   if (wanted.use) {
     press('#theme [data-key="dark"]');
     kSeen.dark = look();

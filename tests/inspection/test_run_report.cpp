@@ -9,6 +9,7 @@
 #include "io/metrics.hpp"
 #include "tests/io/sample.hpp"
 #include "training/run_profile.hpp"
+#include "training/step_timeline.hpp"
 
 using namespace moray;
 using namespace moray::testing;
@@ -160,6 +161,72 @@ TEST_CASE("what is not there is said, and the rest is shown", "[report]") {
   CHECK_FALSE(some["series"].contains("validation_loss"));
   CHECK(noted(some, "profile.json: "));
   CHECK(noted(some, "vocabulary"));
+}
+
+TEST_CASE("the newest timeline of a run is in its report", "[report]") {
+  TemporaryFolder run;
+  make_folder(run / "checkpoints");
+  CHECK_FALSE(report_of_run(run.path()).contains("timeline"));  // no step was recorded
+  make_folder(run / "traces");
+  const PipelineSchedule schedule = make_schedule({ScheduleKind::one_f_one_b, 2, 1});
+  StepTimeline timeline;
+  timeline.schedule = schedule;
+  RankTimes first, last;
+  first.ops = {{1, 1, 3, 0}, {3, 8, 10, 0}};
+  last.ops = {{2, 3.5, 5, 0.25}, {5, 5, 7, 0}};
+  timeline.times.assign(12, {first, last});  // more pipelines than a page shows
+  timeline.ranks.assign(12, {{}, {}});
+  timeline.ranks[3][1].rank = 7;
+  timeline.length = 10;
+  timeline.shares = time_shares(schedule, timeline.times, 10);
+  timeline.planned = timeline_of(schedule, timeline.times[0]);
+  timeline.phases[1][0] = {0.5, 0.25};
+  for (const std::int64_t step : {2, 40}) {
+    timeline.step = step;
+    write_timeline(run.path(), timeline);
+  }
+  const Json report = report_of_run(run.path());
+  const Json& shown = report["timeline"];
+  CHECK(shown["step"] == 40);
+  CHECK(shown["schedule"] == "1f1b");
+  CHECK(shown["shares"]["computing"] == (4 + 3.5 - 0.25) / 20);
+  CHECK(shown["ops"].dump() == R"([["F0:0","BW0:0"],["F0:0","BW0:0"]])");
+  CHECK(shown["planned"][1]["end_us"] == Json({5e6, 7e6}));
+  REQUIRE(shown["pipelines"].size() == 8);
+  CHECK(shown["pipelines"][3][1]["rank"] == 7);
+  CHECK(shown["pipelines"][7][1]["asked_us"] == Json({2e6, 5e6}));
+  CHECK(shown["pipelines"][7][1]["tokens_us"] == Json({0.25e6, 0}));
+  REQUIRE(shown["phases"].size() == 1);
+  CHECK(shown["phases"][0]["phase"] == "dispatch");
+  CHECK(shown["phases"][0]["us"] == 0.5e6);
+  CHECK(shown["phases"][0]["waited_us"] == 0.25e6);
+
+  // A file that is none is said, and the rest is shown.
+  const std::string path = newest_timeline(run.path());
+  const std::string good = read_text(path, 1 << 20);
+  const auto changed = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    const std::size_t at = text.find(from);
+    REQUIRE(at != std::string::npos);
+    replace_text(path, text.replace(at, from.size(), to));
+    return report_of_run(run.path());
+  };
+  CHECK(changed("\"version\":1", "\"version\":1 ").contains("timeline"));
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"moray-timeline", "another"},
+           {"\"version\":1", "\"version\":2"},
+           {"[5000000.0,7000000.0]", "[5000000.0]"},
+           {"[5000000.0,7000000.0]", "[5000000.0,\"late\"]"},
+           {"\"F0:0\"", "7"},
+           {"\"length_us\"", "\"length\""},
+           {"\"phase\":\"dispatch\"", "\"phase\":3"},
+           {"{\"rank\":0", "{\"place\":0"},
+           {"{", "["}}) {
+    CAPTURE(from, to);
+    const Json report_of_bad = changed(from, to);
+    CHECK_FALSE(report_of_bad.contains("timeline"));
+    CHECK(noted(report_of_bad, path));
+  }
 }
 
 TEST_CASE("the profile of a run reads back", "[report]") {

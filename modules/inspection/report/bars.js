@@ -14,7 +14,7 @@ function bars_svg(card, rows, label, left = kBar.label) {
 
 // A text cut to so many pixels, about.
 function cut_text(text, pixels) {
-  const most = Math.floor(pixels / 6.8);
+  const most = Math.floor(pixels / 7.2);
   return text.length <= most ? text : text.slice(0, most - 1) + '…';
 }
 

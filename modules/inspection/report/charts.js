@@ -8,6 +8,7 @@
 //            draw_lines needs `series` [{name, label, noisy, marks, dashed}] or `lines` (run, card)
 //   wide     over both columns
 //   one_run  shows one run at a time, chosen in the card: card.run()
+//   pipelines (run) => names of pipelines to choose from in the card: card.state.pipeline
 //   layers   (run) => names of layers to choose from in the card: card.state.layer, null for all
 //   log      true: the card has a switch to a logarithmic axis, card.state.log
 //   focus    true: and one that leaves extreme values outside, card.state.focus
@@ -45,6 +46,15 @@ const kCharts = [
     id: 'bias', section: 'Experts', title: 'Selection bias', unit: '1', one_run: true, all_layers: false, draw: draw_lines,
     note: 'What balancing adds to the score of each expert before the choice.',
     has: (run) => run.maps?.bias, layers: (run) => run.maps.bias.layers, lines: bias_lines,
+  },
+  {
+    id: 'timeline', section: 'One step', title: 'Timeline of a step', wide: true, one_run: true, draw: draw_timeline, has: has_timeline,
+    note: 'When each op of the newest recorded step ran on every rank. Drag to look closer, double-click to show all.',
+    pipelines: timeline_pipelines,
+  },
+  {
+    id: 'phases', section: 'One step', title: 'Time of each phase', wide: true, one_run: true, draw: draw_phases, has: (run) => run.timeline,
+    note: 'Of the same step, mean of the ranks; the share is that of the whole step.',
   },
   {
     id: 'throughput', section: 'Machine', title: 'Throughput', unit: 'token/s', zero: true, focus: true, draw: draw_lines,

@@ -28,6 +28,8 @@ function fill_tools(card, runs) {
   }}, ...names.map((name) => html('option', {}, name)));
   if (chart.one_run && runs.length > 1)
     tools.push(choice('run', runs.map((run) => run.name), (i) => { state.run = i; }));
+  const pipelines = chart.pipelines ? chart.pipelines(runs[0]) : [];
+  if (pipelines.length > 1) tools.push(choice('data rank', pipelines, (i) => { state.pipeline = i; }));
   const layers = chart.layers ? Math.max(...runs.map(chart.layers)) : 0, all = chart.all_layers !== false;
   if (layers > 1) {
     const names = Array.from({length: layers}, (_, l) => layer_name(runs[0], l));
@@ -110,6 +112,7 @@ function median(values) {
 }
 
 function facts_of(run) {
+  const share = (key) => has_timeline(run) ? percent(run.timeline.shares[key], 3) : kNothing;
   const rows = run.grids?.rows, at = (key) => rows?.[key]?.at(-1) ?? null;
   const best = run.series?.validation_loss?.mean.reduce((least, v) => v !== null && (least === null || v < least) ? v : least, null) ?? null;
   return [
@@ -119,6 +122,10 @@ function facts_of(run) {
     ['Validation loss', significant(last_value(run, 'validation_loss')), best === null ? '' : `best ${significant(best)}`],
     ['MaxVio', significant(recent_mean(run, 'max_violation'), 3), 'recent mean'],
     ['Throughput', prefixed(median(run.series?.tokens_per_second?.mean ?? [])), 'token/s, median'],
+    ...kRuns.some(has_timeline) ? [
+      ['Bubble', share('bubble'), has_timeline(run) ? `${percent(run.timeline.shares.planned_bubble, 3)} planned` : ''],
+      ['Exposed traffic', has_timeline(run) ? percent(run.timeline.shares.tokens + run.timeline.shares.stages, 3) : kNothing, `of step ${run.timeline?.step ?? kNothing}`],
+    ] : [],
     ['Parameters', prefixed(run.parameters?.total), run.parameters ? `${prefixed(run.parameters.active)} active` : ''],
     ['Memory', bytes_text(run.memory?.peak), 'peak of a rank'],
   ];
