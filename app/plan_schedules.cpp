@@ -35,7 +35,14 @@ StageDurations parse_durations(const std::string& text) {
   return {values[0], values[1], values[2], values[3]};
 }
 
-std::vector<ScheduleKind> kinds_of(const std::string& name) {
+/// Those that were asked for; when there are times, the deck's own.
+std::vector<ScheduleKind> kinds_of(const Options& options, const Deck& deck) {
+  const std::string& name = options.schedule;
+  if (name.empty()) {
+    const bool timed = !options.durations.empty() || !options.hardware.empty();
+    if (!timed || deck.parallel.pipeline == 1) return {};
+    return {pipeline_shape(deck, 0, 1).kind};
+  }
   if (name == "all") return {kScheduleKinds.begin(), kScheduleKinds.end()};
   const auto kind = schedule_kind(name);
   if (!kind)
@@ -55,8 +62,9 @@ void set_sizes(const Options& options, const Deck& deck, std::int64_t micro_batc
   q.micro_batches = static_cast<int>(n);
 }
 
-void ask(const Options& options, const Deck& deck, ScheduleComparison& c) {
-  if (options.durations.empty() == options.hardware.empty())
+void ask(const Options& options, const Deck& deck, const Hardware* hardware,
+         ScheduleComparison& c) {
+  if (options.durations.empty() == (hardware == nullptr))
     fail(ExitCode::usage, "--schedule needs one of --durations F,B,W,FB and --hardware FILE");
   ScheduleQuestion& q = c.question;
   const std::int64_t sequences = deck.batch.sequences / data_ranks(deck);
@@ -71,7 +79,7 @@ void ask(const Options& options, const Deck& deck, ScheduleComparison& c) {
     if (q.stages.empty()) q.stages = "equal";
     c.source = "--durations, of 1/P of the model";
   } else {
-    c.hardware = read_hardware(options.hardware);
+    c.hardware = *hardware;
     const LayerTimes& t = c.hardware->layer;
     const double exchange = t.dispatch + t.combine;
     q.timed.durations = {t.forward + exchange, t.input_gradient + exchange, t.weight_gradient,
@@ -122,11 +130,11 @@ void write_pictures(const Options& options, const ScheduleComparison& c) {
 }  // namespace
 
 ScheduleComparison compare_schedules(const Options& options, const Deck& deck,
-                                     const ParameterPlan& parameters) {
+                                     const ParameterPlan& parameters, const Hardware* hardware) {
   ScheduleComparison c;
-  if (options.schedule.empty()) return c;
-  const std::vector<ScheduleKind> kinds = kinds_of(options.schedule);
-  ask(options, deck, c);
+  const std::vector<ScheduleKind> kinds = kinds_of(options, deck);
+  if (kinds.empty()) return c;
+  ask(options, deck, hardware, c);
   for (const ScheduleKind kind : kinds) c.plans.push_back(plan_schedule(kind, c.question));
   if (kinds.size() == 1 && !c.plans[0].problem.empty())
     fail(ExitCode::usage, "{}", c.plans[0].problem);

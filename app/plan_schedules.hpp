@@ -17,11 +17,12 @@ struct ScheduleComparison {
   std::optional<StepPrediction> step;  ///< of one schedule on a machine
 };
 
-/// Plans what --schedule names, and writes the pictures and the trace that were asked for. Empty
-/// without --schedule. Throws Error(usage) for options that do not fit together, and for one schedule
+/// Plans what --schedule names, or the deck's own schedule where only times are given, and writes the
+/// pictures and the trace that were asked for. Empty without either. `hardware` is null without a file.
+/// Throws Error(usage) for options that do not fit together, and for one schedule
 /// that is not possible (among all of them it is a row that says why).
 ScheduleComparison compare_schedules(const Options& options, const Deck& deck,
-                                     const ParameterPlan& parameters);
+                                     const ParameterPlan& parameters, const Hardware* hardware);
 
 void print_schedules(const ScheduleComparison& comparison);
 nlohmann::ordered_json schedules_json(const ScheduleComparison& comparison);

@@ -36,12 +36,15 @@ void RuntimeNeeds::include(const RuntimeNeeds& other) {
   both(buffers.receive, other.buffers.receive);
 }
 
-RuntimeNeeds runtime_needs(const std::vector<PipelineSchedule>& schedules, int rank,
-                           const LaneOrder& lanes) {
-  RuntimeNeeds all;
+std::vector<RuntimeNeeds> runtime_needs(const std::vector<PipelineSchedule>& schedules,
+                                        const LaneOrder& lanes) {
+  std::vector<RuntimeNeeds> all(schedules.front().ops.size());
   for (const PipelineSchedule& schedule : schedules) {
-    const RankNeeds needs = require_sound(schedule, lanes)[static_cast<std::size_t>(rank)];
-    all.include({needs.activations, needs.pending_weights, link_buffers(schedule, rank, needs)});
+    const std::vector<RankNeeds> needs = require_sound(schedule, lanes);
+    for (std::size_t rank = 0; rank < all.size(); ++rank) {
+      all[rank].include({needs[rank].activations, needs[rank].pending_weights,
+                         link_buffers(schedule, static_cast<int>(rank), needs[rank])});
+    }
   }
   return all;
 }

@@ -19,9 +19,9 @@ struct RuntimeNeeds {
   /// What both need.
   void include(const RuntimeNeeds& other);
 };
-/// The most that one of the schedules needs on a rank. Throws Error(usage) unless all are sound.
-RuntimeNeeds runtime_needs(const std::vector<PipelineSchedule>& schedules, int rank,
-                           const LaneOrder& lanes = {});
+/// The most that one of the schedules needs, of each rank. Throws Error(usage) unless all are sound.
+std::vector<RuntimeNeeds> runtime_needs(const std::vector<PipelineSchedule>& schedules,
+                                        const LaneOrder& lanes = {});
 
 /// Whom the runtime asks for micro-batches, and tells what became of them.
 class MicroBatches {

@@ -52,6 +52,7 @@ void declare(Section& root, Hardware& h) {
       .at_least(0)
       .unit("ms");
   root.key("link", h.link, "What a rank sends over the slowest link.").at_least(0).unit("GB/s");
+  root.key("memory", h.memory, "Memory of a rank.").at_least(0).unit("GB");
   declare(root.section("published", "A step that was published.", Resume::free), h.published);
 }
 

@@ -37,6 +37,7 @@ struct Hardware {
   LayerTimes layer;
   double stage_exchange = 0;  ///< between pipeline ranks, per micro-batch
   double link = 0;            ///< GB/s of a rank over the slowest link, for gradients and weights
+  double memory = 0;          ///< GB of a rank; 0: not said
   PublishedStep published;
 };
 void declare(Section& root, Hardware& hardware);

@@ -63,9 +63,19 @@ TrafficPlan plan_traffic(const Deck& deck, const ExpertShare& share, std::int64_
   return traffic;
 }
 
-/// The first data rank of a pipeline place.
-void count_memory(const Deck& deck, const RankLayout& layout, Arena& arena) {
-  Model<float> model(deck.model, layout.share, layout.chunks);
+/// Bytes of the optimizer's state for everything that a rank holds.
+std::int64_t unsplit_optimizer(const Deck& deck, const Parameters<float>& parameters) {
+  ModelShards whole;
+  for (int r = 0; r < kRegions; ++r)
+    whole.regions[r] = Shards(parameters.size(static_cast<Region>(r)));
+  Arena arena;
+  Optimizer(deck.optimizer, parameters).allocate(arena, parameters, whole);
+  return arena.bytes(Memory::optimizer);
+}
+
+/// What a rank takes, and how many elements it owns.
+std::int64_t count_memory(const Deck& deck, const RankLayout& layout, Model<float>& model,
+                          Arena& arena) {
   Optimizer optimizer(deck.optimizer, model.parameters());
   allocate_rank(arena, layout, rank_shards(layout, model), model, optimizer, nullptr);
   const auto sampler = layout.pipeline.ranks == 1 ? make_sample_decoder(deck, layout.share)
@@ -73,13 +83,17 @@ void count_memory(const Deck& deck, const RankLayout& layout, Arena& arena) {
   if (sampler) sampler->allocate(arena, &model);
   allocate_snapshot(arena, deck.checkpoint,
                     owned_bytes(model, optimizer, [](std::size_t) { return true; }));
+  std::int64_t owned = 0;
+  for (const Optimizer::Piece& piece : optimizer.pieces()) owned += piece.count;
+  return owned;
 }
 
 void plan_memory(const Deck& deck, Plan& plan) {
   plan.data_ranks = data_ranks(deck);
   const MeshShape shape = mesh_shape(deck, plan.data_ranks * deck.parallel.pipeline);
+  const PipelineLayout common = pipeline_layout(deck, shape.data);
   for (std::int64_t p = 0; p < shape.pipeline; ++p) {
-    const RankLayout layout = rank_layout(deck, shape, mesh_place(shape, p * shape.data));
+    const RankLayout layout = rank_layout(deck, shape, mesh_place(shape, p * shape.data), common);
     plan.micro = layout.use.sequences;
     plan.micro_batches = layout.pipeline.micro_batches;
     plan.lanes = layout.use.lanes;
@@ -87,13 +101,17 @@ void plan_memory(const Deck& deck, Plan& plan) {
     if (p == 0)
       plan.traffic = plan_traffic(deck, layout.share, layout.use.sequences * layout.use.rows);
     Arena arena;
-    count_memory(deck, layout, arena);
+    Model<float> model(deck.model, layout.share, layout.chunks);
+    const std::int64_t owned = count_memory(deck, layout, model, arena);
     plan.stages = to_text(layout.stages);
-    plan.places.push_back({layout.chunks, layout.needs.slots, arena.total_bytes()});
+    plan.places.push_back(
+        {layout.chunks, layout.needs.slots, layout.needs.deferred, arena.total_bytes()});
     if (p > 0 && arena.total_bytes() <= plan.places[plan.largest].bytes) continue;
     plan.largest = static_cast<std::size_t>(p);
     for (std::size_t i = 0; i < plan.bytes.size(); ++i)
       plan.bytes[i] = arena.bytes(static_cast<Memory>(i));
+    plan.owned_elements = owned;
+    plan.optimizer_unsplit = unsplit_optimizer(deck, model.parameters());
   }
   if (kHostBackend) {
     plan.product_bytes =

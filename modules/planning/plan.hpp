@@ -44,6 +44,7 @@ struct Plan {
   struct Place {
     std::vector<ModelChunk> chunks;  ///< what this one has
     int slots = 1;                   ///< micro-batches whose activations it keeps
+    int put_off = 0;                 ///< micro-batches whose weight gradients it puts off
     std::int64_t bytes = 0;          ///< of its arena
   };
   std::vector<Place> places;
@@ -57,6 +58,9 @@ struct Plan {
   std::int64_t lanes = 1;          ///< gradient lanes of dense tensors
   std::int64_t expert_lanes = 1;
   std::array<std::int64_t, kMemoryNames.size()> bytes = {};  ///< of the arena, by category
+  /// The optimizer's part if every rank had that of all that it holds (no ZeRO), and the elements that
+  /// it owns.
+  std::int64_t optimizer_unsplit = 0, owned_elements = 0;
   std::int64_t product_bytes = 0;  ///< packed operands, outside the arena; grows with the threads
   std::int64_t total_bytes() const;
   TrafficPlan traffic;

@@ -32,18 +32,6 @@ Deal chunk_deal(const Deck& deck, const MeshShape& shape, const MeshPlace& place
   return deal;
 }
 
-/// Of a batch ramp's steps the last one needs most: the programs of fewer micro-batches are parts of
-/// those of more.
-RuntimeNeeds deck_needs(const Deck& deck, std::int64_t data, int rank) {
-  std::vector<PipelineSchedule> schedules;
-  for (const std::int64_t n : {deck.batch.sequences, deck.batch.ramp_from})
-    if (n > 0) schedules.push_back(make_schedule(pipeline_shape(deck, n, data)));
-  PipelineShape validation = pipeline_shape(deck, 0, data);
-  validation.micro_batches = 2 * validation.stages();
-  schedules.push_back(make_forward_schedule(validation));
-  return runtime_needs(schedules, rank);
-}
-
 /// The chunk whose last weight gradient comes first.
 int early_chunk(const PipelineSchedule& schedule, int rank) {
   if (schedule.shape.chunks() == 1) return -1;
@@ -64,10 +52,27 @@ MeshShape mesh_shape(const Deck& deck, std::int64_t ranks) {
           .mirrored = pipeline_shape(deck, 0, 1).streams() == 2};
 }
 
-RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace& place) {
-  RankLayout layout;
-  layout.pipeline = pipeline_shape(deck, deck.batch.sequences, shape.data);
+/// Of a batch ramp's steps the last one needs most: the programs of fewer micro-batches are parts of
+/// those of more.
+PipelineLayout pipeline_layout(const Deck& deck, std::int64_t data) {
+  PipelineLayout layout;
   layout.stages = stage_layers(deck);
+  layout.schedule = make_schedule(pipeline_shape(deck, deck.batch.sequences, data));
+  std::vector<PipelineSchedule> schedules = {layout.schedule};
+  if (deck.batch.ramp_from > 0)
+    schedules.push_back(make_schedule(pipeline_shape(deck, deck.batch.ramp_from, data)));
+  PipelineShape validation = layout.schedule.shape;
+  validation.micro_batches = 2 * validation.stages();
+  schedules.push_back(make_forward_schedule(validation));
+  layout.needs = runtime_needs(schedules);
+  return layout;
+}
+
+RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace& place,
+                       const PipelineLayout& common) {
+  RankLayout layout;
+  layout.pipeline = common.schedule.shape;
+  layout.stages = common.stages;
   const int rank = static_cast<int>(place.pipeline);
   for (int chunk = 0; chunk < layout.pipeline.chunks(); ++chunk) {
     layout.chunks.push_back(model_chunk(layout, layout.pipeline.stage(rank, chunk)));
@@ -75,9 +80,9 @@ RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace
         deck, shape, place,
         stream_share(layout.pipeline, place.data, shape.data, layout.pipeline.stream(chunk))));
   }
-  layout.needs = deck_needs(deck, shape.data, rank);
+  layout.needs = common.needs[static_cast<std::size_t>(rank)];
   if (layout.deals[0].data_ranks > 1 && shape.exact)
-    layout.early_chunk = early_chunk(make_schedule(layout.pipeline), rank);
+    layout.early_chunk = early_chunk(common.schedule, rank);
   layout.use = {.sequences = micro_batch(deck, shape.data),
                 .rows = deck.batch.length,
                 .training = true,

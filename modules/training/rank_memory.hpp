@@ -35,10 +35,23 @@ struct RankLayout {
   }
 };
 
+/// What the ranks of a step have in common.
+struct PipelineLayout {
+  std::vector<StageLayers> stages;
+  PipelineSchedule schedule;        ///< of a full batch
+  std::vector<RuntimeNeeds> needs;  ///< of each place, for every step
+};
+
 /// The mesh of a deck on `ranks` ranks.
 MeshShape mesh_shape(const Deck& deck, std::int64_t ranks);
+/// For `data` data ranks. Throws Error(usage) where there is no such pipeline.
+PipelineLayout pipeline_layout(const Deck& deck, std::int64_t data);
 /// That of the rank with this place.
-RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace& place);
+RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace& place,
+                       const PipelineLayout& common);
+inline RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace& place) {
+  return rank_layout(deck, shape, place, pipeline_layout(deck, shape.data));
+}
 
 /// Which elements of the model's tensors that rank owns.
 ModelShards rank_shards(const RankLayout& layout, const Model<float>& model);

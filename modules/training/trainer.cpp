@@ -82,7 +82,7 @@ void Trainer::use_schedule(const PipelineSchedule& schedule) {
          schedule_name(shape.kind), shape.ranks, schedule_name(layout_.pipeline.kind),
          layout_.pipeline.ranks);
   layout_.needs.include(
-      runtime_needs({schedule}, static_cast<int>(mesh_.place().pipeline), lane_order()));
+      runtime_needs({schedule}, lane_order())[static_cast<std::size_t>(mesh_.place().pipeline)]);
   layout_.use.slots = layout_.needs.slots;
   layout_.use.deferred = layout_.needs.deferred;
   given_ = schedule;

@@ -63,7 +63,7 @@ def check_decks():
     assert names == ["1f1b", "zb1p", "dualpipe", "dualpipev"], names
     machine = os.path.join(REPOSITORY, "input", "hardware", "h800-2048.yaml")
     big = validated("plan", DEEPSEEK, "--schedule", "dualpipe", "--hardware", machine)
-    assert big["schedules"]["step_seconds"]["step"] > 1
+    assert big["schedules"]["step_seconds"]["step"] > 1 and big["rank"]["fits"] is False
     assert validated("info")["variants"]["gemm"]
     assert validated("info", "--runtime")["runtime"]["ranks"] == 1
 

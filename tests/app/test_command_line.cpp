@@ -90,6 +90,11 @@ TEST_CASE("schedules are planned from a deck and options", "[app]") {
     CHECK(run.code == 2);
     CHECK(run.text == message + "\n");
   };
+  const std::string v3 = "plan " MORAY_INPUT_FOLDER "/deepseek-v3-671b.yaml";
+  const Run machine = moray(v3 + " --hardware " MORAY_INPUT_FOLDER "/hardware/h800-2048.yaml");
+  CHECK(contains(machine, "DOES NOT FIT the 74.51 GiB of a rank of 2048 H800"));
+  CHECK(contains(machine, " 17 micro-batches alive, 8 put off; layers 28-31, layers 32-35\n"));
+  CHECK(contains(machine, "\n  dualpipe "));  // the deck's, as none was named
   refused("dualpip --durations 1,1,1,2" + sizes,
           "--schedule dualpip: one of 1f1b, zb1p, dualpipe, dualpipev, all");
   refused("all" + sizes, "--schedule needs one of --durations F,B,W,FB and --hardware FILE");

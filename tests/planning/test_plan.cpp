@@ -169,4 +169,7 @@ TEST_CASE("more ranks hold fewer sequences and lanes each, and a buffer for exch
   const auto block = std::int64_t{2 * 4} << 16;
   CHECK(bytes(two, Memory::optimizer) >= bytes(one, Memory::optimizer) / 2 - block);
   CHECK(bytes(two, Memory::optimizer) <= bytes(one, Memory::optimizer) / 2 + block);
+  CHECK(two.optimizer_unsplit == bytes(one, Memory::optimizer));
+  CHECK(one.optimizer_unsplit == bytes(one, Memory::optimizer));
+  CHECK(one.owned_elements == one.parameters.total - 3 * 8);  // selection biases are no parameters
 }

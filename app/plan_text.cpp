@@ -1,0 +1,166 @@
+// What moray plan prints.
+#include "plan_text.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "training/layout_rules.hpp"
+
+namespace moray {
+
+std::string layers_text(const std::vector<ModelChunk>& chunks) {
+  std::vector<std::string> words;
+  for (const ModelChunk& chunk : chunks) {
+    if (chunk.embedding) words.emplace_back("embedding");
+    if (chunk.layers == 1) words.push_back(fmt::format("layer {}", chunk.first));
+    if (chunk.layers > 1)
+      words.push_back(fmt::format("layers {}-{}", chunk.first, chunk.first + chunk.layers - 1));
+    if (chunk.head) words.emplace_back("head");
+  }
+  return fmt::format("{}", fmt::join(words, ", "));
+}
+
+bool fits(const Plan& plan, const Hardware& hardware) {
+  const std::int64_t host = plan.bytes[static_cast<std::size_t>(Memory::snapshot)];
+  return static_cast<double>(plan.total_bytes() - host) <= hardware.memory * 1e9;
+}
+
+namespace {
+
+/// "671,026,419,200"
+std::string grouped(std::int64_t n) {
+  std::string text = fmt::format("{}", n);
+  for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, ",");
+  return text;
+}
+
+std::string bytes_text(std::int64_t bytes) {
+  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  double value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
+  return fmt::format("{:.{}f} {}", value, unit == 0 ? 0 : 2, kUnits[unit]);
+}
+
+std::string flops_text(double flops) {
+  static constexpr const char* kUnits[] = {"", "k", "M", "G", "T", "P", "E", "Z", "Y"};
+  std::size_t unit = 0;
+  for (; flops >= 1000 && unit + 1 < std::size(kUnits); ++unit) flops /= 1000;
+  return fmt::format("{:.4g} {}FLOP", flops, kUnits[unit]);
+}
+
+void print_parameters(const ParameterPlan& p) {
+  fmt::print("{:<16} {:>18} {:>18}\n", "parameters", "total", "active");
+  for (const ModuleParameters& m : p.modules)
+    fmt::print("  {:<14} {:>18} {:>18}\n", m.name, grouped(m.total), grouped(m.active));
+  fmt::print("  {:<14} {:>18} {:>18}\n", "model", grouped(p.total), grouped(p.active));
+  if (p.mtp > 0) fmt::print("  {:<14} {:>18}   unique to MTP modules\n", "mtp", grouped(p.mtp));
+}
+
+void print_places(const Deck& deck, const Plan& plan) {
+  const PipelineShape shape = pipeline_shape(deck, deck.batch.sequences, plan.data_ranks);
+  fmt::print("\npipeline of {} places, {}, stages {}\n", shape.ranks, schedule_name(shape.kind),
+             plan.stages);
+  for (std::size_t p = 0; p < plan.places.size(); ++p) {
+    const Plan::Place& place = plan.places[p];
+    fmt::print("  {:<14} {:>18} {:>18}   {} micro-batches alive, {} put off; {}\n",
+               fmt::format("place {}", p), grouped(place.bytes), bytes_text(place.bytes),
+               place.slots, place.put_off, layers_text(place.chunks));
+  }
+}
+
+/// What ZeRO stage 1 saves.
+void print_split(const Plan& plan) {
+  const std::int64_t optimizer = plan.bytes[static_cast<std::size_t>(Memory::optimizer)];
+  if (plan.optimizer_unsplit == optimizer) return;
+  fmt::print("  {:<14} {:>18} {:>18}   of optimizer, as ranks with the same weights split it\n",
+             "saved", grouped(plan.optimizer_unsplit - optimizer),
+             bytes_text(plan.optimizer_unsplit - optimizer));
+}
+
+void print_memory(const Deck& deck, const Plan& plan) {
+  if (deck.parallel.pipeline > 1) print_places(deck, plan);
+  fmt::print(
+      "\nmemory of each of {} data rank{}{} ({} micro-batch{} of {} x {} a step, {} + {} lanes)\n",
+      plan.data_ranks, plan.data_ranks == 1 ? "" : "s",
+      plan.places.size() > 1 ? fmt::format(" of place {}, the fullest", plan.largest)
+                             : std::string(),
+      plan.micro_batches, plan.micro_batches == 1 ? "" : "es", plan.micro, deck.batch.length,
+      plan.lanes, plan.expert_lanes);
+  for (std::size_t i = 0; i < plan.bytes.size(); ++i) {
+    fmt::print("  {:<14} {:>18} {:>18}\n", kMemoryNames[i], grouped(plan.bytes[i]),
+               bytes_text(plan.bytes[i]));
+  }
+  fmt::print("  {:<14} {:>18} {:>18}\n", "products", grouped(plan.product_bytes),
+             bytes_text(plan.product_bytes));
+  fmt::print("  {:<14} {:>18} {:>18}\n", "total", grouped(plan.total_bytes()),
+             bytes_text(plan.total_bytes()));
+  print_split(plan);
+}
+
+/// What the arena's floats would take with values of `bytes`: gradients stay float32, and float32
+/// weights of what a rank owns come in addition.
+std::int64_t with_values_of(const Plan& plan, std::int64_t bytes) {
+  std::int64_t total = plan.total_bytes() + 4 * plan.owned_elements;
+  for (const Memory m :
+       {Memory::weights, Memory::activations, Memory::communication, Memory::workspace}) {
+    const std::int64_t whole = plan.bytes[static_cast<std::size_t>(m)];
+    total -= whole - whole / 4 * bytes;
+  }
+  return total;
+}
+
+void print_fit(const Plan& plan, const Hardware& hardware) {
+  const auto device = static_cast<std::int64_t>(hardware.memory * 1e9);
+  if (fits(plan, hardware)) {
+    fmt::print("  fits the {} of a rank of {}\n", bytes_text(device), hardware.name);
+    return;
+  }
+  fmt::print(
+      "  DOES NOT FIT the {} of a rank of {}. Weights and activations are float32, the only\n"
+      "  precision that trains yet. Halved (bf16) they would make the total about {}, in a "
+      "quarter\n"
+      "  (fp8) about {}; gradients stay float32 and so do the weights that a rank owns\n",
+      bytes_text(device), hardware.name, bytes_text(with_values_of(plan, 2)),
+      bytes_text(with_values_of(plan, 1)));
+}
+
+void print_traffic(const MoeConfig& moe, const TrafficPlan& t) {
+  if (t.shares == 1) return;
+  fmt::print(
+      "\ntokens of a micro-batch and layer to the experts of {} ranks, {}, if experts are even\n",
+      t.shares, t.two_hops ? "in two hops" : "flat");
+  fmt::print(
+      "  copies of a token    {:.2f} to other nodes, {:.2f} to other ranks of a node; {} each\n",
+      t.across, t.inside, bytes_text(t.row_bytes));
+  if (moe.top_groups < moe.groups) {
+    fmt::print("  (without the limit to {} of {} groups of experts, which makes them fewer)\n",
+               moe.top_groups, moe.groups);
+  }
+  fmt::print("  rows that arrive     {} mean, {} planned for, {} at worst\n", grouped(t.mean_rows),
+             grouped(t.planned_rows), grouped(t.most_rows));
+}
+
+}  // namespace
+
+void print_plan(const Deck& deck, const Plan& plan, const Hardware* hardware) {
+  print_parameters(plan.parameters);
+  print_memory(deck, plan);
+  if (hardware != nullptr && hardware->memory > 0) print_fit(plan, *hardware);
+  print_traffic(deck.model.moe, plan.traffic);
+  const FlopPlan& f = plan.flops;
+  fmt::print("\ncompute of a token, at {} positions; MFU counts this: no MTP, no recomputation\n",
+             deck.batch.length);
+  fmt::print("  {:<14} {:>18}   of which attention's causal half {}\n", "forward",
+             flops_text(f.forward), flops_text(f.attention));
+  fmt::print("  {:<14} {:>18}   three times the forward\n", "training", flops_text(f.training()));
+  fmt::print(
+      "\nlatent cache of a token: {} elements in {} layers, {} bytes in bf16, {} in float32\n",
+      grouped(plan.cache_elements), deck.model.model.layers, grouped(2 * plan.cache_elements),
+      grouped(4 * plan.cache_elements));
+  fmt::print("\nrun: {} steps, {} tokens a step at the full batch, {:.4g} tokens in all, {}\n",
+             grouped(plan.steps), grouped(plan.tokens_per_step), plan.run_tokens,
+             flops_text(plan.run_flops()));
+}
+
+}  // namespace moray

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "planning/hardware.hpp"
+#include "planning/plan.hpp"
+
+namespace moray {
+
+/// Prints a plan for people; what a machine has room for unless `hardware` is null.
+void print_plan(const Deck& deck, const Plan& plan, const Hardware* hardware);
+
+/// "embedding, layers 0-3, layer 60, head".
+std::string layers_text(const std::vector<ModelChunk>& chunks);
+/// Whether the fullest rank fits the memory that the hardware file says.
+bool fits(const Plan& plan, const Hardware& hardware);
+
+}  // namespace moray
