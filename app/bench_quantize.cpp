@@ -56,37 +56,35 @@ class Jobs {
   double size(Matrix<const float> x) const { return 4.0 * static_cast<double>(x.rows * x.cols); }
 
   void add_tokens() {
-    const ScaleRule rule = ScaleRule::power_of_two;
     const std::int64_t n = rows_ * width_;
-    add("1 x 128", n, size(x_), tokens_,
-        [this, rule] { quantize_tokens(exec_, x_, rule, tokens_); });
+    add("1 x 128", n, size(x_), tokens_, [this] { quantize_tokens(exec_, x_, kRule, tokens_); });
     add("1 x 128, back", n, size(x_), tokens_, [this] { dequantize_tokens(exec_, tokens_, y_); });
     add("swiglu, 1 x 128", n, size(gu_), tokens_,
-        [this, rule] { swiglu_quantize_tokens(exec_, gu_, {}, rule, tokens_); });
-    add("rmsnorm, 1 x 128", n, size(x_), tokens_, [this, rule] {
-      rmsnorm_quantize_tokens(exec_, x_, gamma(), 1e-6F, rule, {}, r(), tokens_);
-    });
+        [this] { swiglu_quantize_tokens(exec_, gu_, {}, kRule, tokens_); });
+    add("rmsnorm, 1 x 128", n, size(x_), tokens_,
+        [this] { rmsnorm_quantize_tokens(exec_, x_, gamma(), 1e-6F, kRule, {}, r(), tokens_); });
   }
 
   void add_others() {
-    const ScaleRule rule = ScaleRule::power_of_two;
     const std::int64_t n = rows_ * width_, blocks = blocks_.size;
     channels_ = storage_.codes(type_, rows_, width_, blocks, width_);
     across_ = storage_.codes(type_, width_, rows_, width_, blocks);
     weights_ = storage_.codes(type_, rows_, width_, scale_blocks(rows_), scale_blocks(width_));
     add("128 x 1", n, size(x_), channels_,
-        [this, rule] { quantize_channels(exec_, x_, blocks_, rule, Layout::rows, channels_); });
+        [this] { quantize_channels(exec_, x_, blocks_, kRule, Layout::rows, channels_); });
     add("128 x 1, transposed", n, size(x_), across_,
-        [this, rule] { quantize_channels(exec_, x_, blocks_, rule, Layout::transposed, across_); });
-    add("128 x 1 from 1 x 128", n, bytes_of(tokens_), channels_, [this, rule] {
-      requantize_channels(exec_, tokens_, width_, blocks_, rule, Layout::rows, channels_);
+        [this] { quantize_channels(exec_, x_, blocks_, kRule, Layout::transposed, across_); });
+    add("128 x 1 from 1 x 128", n, bytes_of(tokens_), channels_, [this] {
+      requantize_channels(exec_, tokens_, width_, blocks_, kRule, Layout::rows, channels_);
     });
     add("128 x 128", n, size(x_), weights_,
-        [this, rule] { quantize_weights(exec_, x_, rule, weights_); });
+        [this] { quantize_weights(exec_, x_, kRule, weights_); });
   }
 
   Vector<const float> gamma() const { return {gamma_.data, width_}; }
   Vector<float> r() const { return {r_.data, rows_}; }
+
+  static constexpr ScaleRule kRule = ScaleRule::power_of_two;
 
   ExecSpace exec_;
   BenchStorage storage_;

@@ -37,7 +37,7 @@ struct Trace {
 /// Blocks of all tensors of a model, the same for every layout.
 class BlockIndex {
  public:
-  explicit BlockIndex(const Parameters<float>& parameters) : parameters_(parameters) {
+  explicit BlockIndex(const Parameters<float>& parameters) {
     for (const Parameter& p : parameters.list())
       first_.push_back(first_.back() + block_count(p.elements()));
   }
@@ -56,7 +56,6 @@ class BlockIndex {
   }
 
  private:
-  const Parameters<float>& parameters_;
   std::vector<std::int64_t> first_ = {0};  ///< of each tensor; and the end
 };
 
