@@ -92,13 +92,14 @@ function op_tip(frame, row, op, i) {
 }
 
 function draw_time_axis(frame, y) {
-  const ticks = linear_ticks(frame.range[0] / 1e3, frame.range[1] / 1e3, Math.max(2, (frame.width - frame.left) / 95));
+  const [unit, us] = frame.range[1] < 1e7 ? ['ms', 1e3] : ['s', 1e6];
+  const ticks = linear_ticks(frame.range[0] / us, frame.range[1] / us, Math.max(2, (frame.width - frame.left) / 95));
   const axis = svg('g', {class: 'axis'}, svg('line', {class: 'base', x1: frame.left, x2: frame.width - frame.right, y1: y, y2: y}));
   for (const tick of ticks) {
-    const x = frame.x(1e3 * tick);
-    axis.append(svg('line', {x1: x, x2: x, y1: y, y2: y + 4}), svg('text', {x, y: y + 16, 'text-anchor': 'middle'}, tick_text(tick, ticks.step)));
+    const x = frame.x(us * tick), text = tick_text(tick, ticks.step, frame.range[1] / us);
+    axis.append(svg('line', {x1: x, x2: x, y1: y, y2: y + 4}), svg('text', {x, y: y + 16, 'text-anchor': 'middle'}, text));
   }
-  if (!frame.narrow) axis.append(svg('text', {x: frame.width - frame.right + 8, y: y + 16}, 'ms'));
+  if (!frame.narrow) axis.append(svg('text', {x: frame.width - frame.right + 8, y: y + 16}, unit));
   frame.svg.append(axis);
 }
 
