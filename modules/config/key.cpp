@@ -133,6 +133,20 @@ void Key::set_launched(std::int64_t value) {
   bad_ = false;
 }
 
+std::int64_t* Key::integer() const {
+  const auto* target = std::get_if<std::int64_t*>(&target_);
+  return target == nullptr ? nullptr : *target;
+}
+
+std::string* Key::words() const {
+  const auto* target = std::get_if<std::string*>(&target_);
+  return target == nullptr ? nullptr : *target;
+}
+
+bool Key::admits_present() const {
+  return check(static_cast<double>(*integer())).empty();
+}
+
 std::string Key::read(const Node& node, const std::string& folder) {
   place_ = node.place;
   const bool list = std::holds_alternative<std::vector<std::string>*>(target_);

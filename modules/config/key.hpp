@@ -68,6 +68,13 @@ class Key {
   /// A value that comes from the launcher: takes precedence over deck and command line.
   void set_launched(std::int64_t value);
 
+  /// For who tries values (remedies.hpp): what a key of integers or of text is bound to; else null.
+  /// admits_present: are range and form of an integer key those of what is there now?
+  std::int64_t* integer() const;
+  std::string* words() const;
+  const std::vector<std::string>& choices() const { return choices_; }
+  bool admits_present() const;
+
  private:
   std::string read_scalar(const Node& node, const std::string& folder);
   std::string read_list(const Node& node, const std::string& folder);

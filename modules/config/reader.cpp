@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "config/nearest.hpp"
+#include "config/remedies.hpp"
 #include "core/error.hpp"
 
 namespace moray {
@@ -166,8 +167,8 @@ void check_rules_of(Section& root, Section& section, Problems& problems) {
     const std::string broken = rule.broken();
     if (broken.empty()) continue;
     if (place.origin == Place::Origin::by_default) place = section.place;
-    problems.add(
-        place, fmt::format("{} ({}{})", rule.sentence, values, broken == "-" ? "" : "; " + broken));
+    problems.add(place, fmt::format("{} ({}{}){}", rule.sentence, values,
+                                    broken == "-" ? "" : "; " + broken, remedies_text(root, rule)));
   }
   for (Section& inner : section.sections()) check_rules_of(root, inner, problems);
 }

@@ -15,15 +15,15 @@ void Section::free_form(std::string name, std::string doc) {
   free_doc_ = std::move(doc);
 }
 
-void Section::rule(std::vector<std::string> keys, std::string sentence,
-                   std::function<bool()> holds) {
-  detailed_rule(std::move(keys), std::move(sentence),
-                [holds = std::move(holds)] { return std::string(holds() ? "" : "-"); });
+Rule& Section::rule(std::vector<std::string> keys, std::string sentence,
+                    std::function<bool()> holds) {
+  return detailed_rule(std::move(keys), std::move(sentence),
+                       [holds = std::move(holds)] { return std::string(holds() ? "" : "-"); });
 }
 
-void Section::detailed_rule(std::vector<std::string> keys, std::string sentence,
-                            std::function<std::string()> broken) {
-  rules_.push_back({std::move(keys), std::move(sentence), std::move(broken)});
+Rule& Section::detailed_rule(std::vector<std::string> keys, std::string sentence,
+                             std::function<std::string()> broken) {
+  return rules_.emplace_back(Rule{std::move(keys), std::move(sentence), std::move(broken), {}});
 }
 
 namespace {

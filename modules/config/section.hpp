@@ -14,6 +14,15 @@ namespace moray {
 
 class Section;
 
+/// A key whose change can mend a rule.
+struct Remedy {
+  std::string key;  ///< integer: the nearest values; one of a choice: the others; text: text()
+  /// A key that has to change with it where the other alone does not help, and to what.
+  std::string follower = {};
+  std::function<std::int64_t()> followed = {};
+  std::function<std::string()> text = {};  ///< what to put into a text that is no choice
+};
+
 /// A condition on several keys. Broken, it is reported at the first of its keys that the deck gives,
 /// or on the command line if one of them was changed there.
 struct Rule {
@@ -21,6 +30,10 @@ struct Rule {
   std::string sentence;           ///< what must hold: "moe.top_k is at most moe.experts"
   /// Empty when it holds; else "-" or what exactly is wrong.
   std::function<std::string()> broken;
+  /// Of which the message names the nearest values that work.
+  std::vector<Remedy> remedies = {};
+
+  void mended_by(std::vector<Remedy> all) { remedies = std::move(all); }
 };
 
 /// A list of maps of the same keys (`data.sources`).
@@ -56,9 +69,9 @@ class Section {
   /// A map that is copied through unread.
   void free_form(std::string name, std::string doc);
 
-  void rule(std::vector<std::string> keys, std::string sentence, std::function<bool()> holds);
-  void detailed_rule(std::vector<std::string> keys, std::string sentence,
-                     std::function<std::string()> broken);
+  Rule& rule(std::vector<std::string> keys, std::string sentence, std::function<bool()> holds);
+  Rule& detailed_rule(std::vector<std::string> keys, std::string sentence,
+                      std::function<std::string()> broken);
 
   const std::string& path() const { return path_; }
   std::string name() const { return path_.substr(path_.rfind('.') + 1); }

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -127,18 +129,22 @@ void Placement::trace_back(int front, int back) {
 
 }  // namespace
 
+std::string placement_problem(std::int64_t layers, const PipelineShape& shape) {
+  if (layers >= std::max(shape.stages() - 1, 1)) return {};
+  const std::int64_t most = shape.kind == ScheduleKind::dualpipev  ? (layers + 1) / 2
+                            : shape.kind == ScheduleKind::dualpipe ? (layers + 1) / 2 * 2
+                                                                   : layers + 1;
+  return fmt::format(
+      "{} on {} pipeline ranks has {} stages, more than {} layers fill (each but the last needs "
+      "one): at most {} pipeline ranks",
+      schedule_name(shape.kind), shape.ranks, shape.stages(), layers, most);
+}
+
 std::vector<StageLayers> place_layers(const LayerCosts& costs, const PipelineShape& shape) {
   const int stages = shape.stages();
-  const auto layers = static_cast<int>(costs.layers.size());
-  if (layers < std::max(stages - 1, 1)) {
-    const int most = shape.kind == ScheduleKind::dualpipev  ? (layers + 1) / 2
-                     : shape.kind == ScheduleKind::dualpipe ? (layers + 1) / 2 * 2
-                                                            : layers + 1;
-    fail(ExitCode::usage,
-         "{} on {} pipeline ranks has {} stages, more than {} layers fill (each but the last needs "
-         "one): at most {} pipeline ranks",
-         schedule_name(shape.kind), shape.ranks, stages, layers, most);
-  }
+  const std::string problem =
+      placement_problem(static_cast<std::int64_t>(costs.layers.size()), shape);
+  if (!problem.empty()) fail(ExitCode::usage, "{}", problem);
   Placement placement(costs, stages);
   // A hair above the optimum, so that sums formed in another order stay within it.
   const auto limit = [](double optimum) { return optimum * (1 + 1e-12); };

@@ -29,10 +29,13 @@ struct LayerCosts {
 /// attention's scores and values over the causal half. Forward and backward are in proportion.
 LayerCosts forward_costs(const ModelConfig& model, std::int64_t length);
 
+/// Why so many layers cannot be placed on the stages of a shape; empty when they can.
+std::string placement_problem(std::int64_t layers, const PipelineShape& shape);
+
 /// Consecutive layers for each stage of a shape, so that no rank is busy longer than it must be: the
 /// least cost of the busiest rank (which holds stages s and stages-1-s under DualPipe and DualPipeV),
 /// under that the least cost of the most expensive stage, and under both the least sum of squares.
-/// Throws Error(usage) when there are more stages than layers to fill them.
+/// Throws Error(usage) with placement_problem().
 std::vector<StageLayers> place_layers(const LayerCosts& costs, const PipelineShape& shape);
 
 /// The cost of each stage of a placement.

@@ -28,22 +28,38 @@ bool is_power_of_two(std::int64_t n) {
   return n > 0 && (n & (n - 1)) == 0;
 }
 
+/// Keys whose values mend a rule, and after them the ranks in the directions of the mesh. Where a
+/// deck gives the data ranks, the number of all ranks has to follow.
+std::vector<Remedy> remedies(const Deck& deck, std::vector<std::string> keys) {
+  const auto ranks = [&deck] { return deck.parallel.data * deck.parallel.pipeline; };
+  std::vector<Remedy> result;
+  for (std::string& key : keys) result.push_back({std::move(key)});
+  result.push_back({"run.ranks"});
+  result.push_back({"parallel.data", "run.ranks", ranks});
+  result.push_back({"parallel.pipeline", "run.ranks", ranks});
+  return result;
+}
+
 // Sums have the same bits on every layout only when the ranks' shares are nodes of the trees of
 // docs/numerics.md. `determinism: run` takes any.
 void declare_exact_rules(Section& root, const Deck& deck) {
   root.detailed_rule({"run.ranks", "parallel.data", "parallel.pipeline"},
-                     "under run.determinism exact the number of data ranks is a power of two", [&] {
+                     "under run.determinism exact the number of data ranks is a power of two",
+                     [&] {
                        const std::int64_t ranks = data_ranks(deck);
                        if (!exact(deck) || is_power_of_two(ranks)) return std::string();
                        return fmt::format("data ranks = {}", ranks);
-                     });
+                     })
+      .mended_by(remedies(deck, {}));
   root.detailed_rule({"parallel.lanes", "run.ranks", "parallel.data", "parallel.pipeline"},
-                     "under run.determinism exact the data ranks divide parallel.lanes", [&] {
+                     "under run.determinism exact the data ranks divide parallel.lanes",
+                     [&] {
                        if (!exact(deck) || deck.parallel.lanes % copies(deck) == 0)
                          return std::string();
                        return named(deck);
-                     });
-  root.detailed_rule(
+                     })
+      .mended_by(remedies(deck, {"parallel.lanes", "parallel.schedule"}));
+  Rule& expert_lanes = root.detailed_rule(
       {"parallel.expert_lanes", "parallel.expert", "run.ranks", "parallel.data",
        "parallel.pipeline"},
       "under run.determinism exact (data ranks / parallel.expert) divides parallel.expert_lanes",
@@ -54,9 +70,11 @@ void declare_exact_rules(Section& root, const Deck& deck) {
           return std::string();
         return named(deck);
       });
-  root.detailed_rule(
+  expert_lanes.mended_by(
+      remedies(deck, {"parallel.expert_lanes", "parallel.expert", "parallel.schedule"}));
+  Rule& sequences = root.detailed_rule(
       {"batch.sequences", "batch.micro", "batch.ramp_from", "batch.ramp_multiple", "run.ranks",
-       "parallel.data"},
+       "parallel.data", "parallel.pipeline"},
       "under run.determinism exact (data ranks x batch.micro) divides the sequences of "
       "every step of the run",
       [&] {
@@ -68,6 +86,8 @@ void declare_exact_rules(Section& root, const Deck& deck) {
           if (n % share != 0) return fmt::format("data ranks x batch.micro = {}", share);
         return std::string();
       });
+  sequences.mended_by(remedies(deck, {"batch.sequences", "batch.micro", "batch.ramp_from",
+                                      "batch.ramp_multiple", "parallel.schedule"}));
   const auto vendor = [](const std::string& variant) {
     return variant == "blas" || variant == "onednn" || variant == "kokkos_kernels";
   };
@@ -116,10 +136,30 @@ PipelineShape pipeline_shape(const Deck& deck, std::int64_t sequences, std::int6
 
 namespace {
 
+/// Why the deck's layers are not on its stages; empty when they are. Places none: that takes time.
+std::string stages_problem(const Deck& deck) {
+  const PipelineShape shape = pipeline_shape(deck, 0, 1);
+  if (shape.ranks == 1 && shape.stages() == 1) return {};
+  if (deck.parallel.stages == "auto") return placement_problem(deck.model.model.layers, shape);
+  try {
+    parse_stages(deck.parallel.stages, deck.model.model.layers, shape.stages());
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+/// The stages that `auto` would give; empty when there are none.
+std::string stages_by_cost(const Deck& deck) {
+  const PipelineShape shape = pipeline_shape(deck, 0, 1);
+  if (!placement_problem(deck.model.model.layers, shape).empty()) return {};
+  return to_text(place_layers(forward_costs(deck.model, deck.batch.length), shape));
+}
+
 void declare_pipeline_rules(Section& root, const Deck& deck) {
-  root.detailed_rule(
+  Rule& schedule = root.detailed_rule(
       {"parallel.pipeline", "parallel.schedule", "batch.sequences", "batch.micro",
-       "batch.ramp_from", "batch.ramp_multiple", "run.ranks"},
+       "batch.ramp_from", "batch.ramp_multiple", "run.ranks", "parallel.data"},
       "the schedule exists for the pipeline's ranks and the micro-batches of every step", [&] {
         // Of the steps of a ramp every second one is like its first.
         const std::int64_t first = deck.batch.ramp_from;
@@ -131,15 +171,14 @@ void declare_pipeline_rules(Section& root, const Deck& deck) {
         }
         return std::string();
       });
-  root.detailed_rule({"parallel.pipeline", "parallel.schedule", "parallel.stages", "model.layers"},
-                     "every stage of the pipeline has layers", [&] {
-                       try {
-                         stage_layers(deck);
-                       } catch (const Error& error) {
-                         return std::string(error.what());
-                       }
-                       return std::string();
-                     });
+  schedule.mended_by(remedies(deck, {"parallel.schedule", "batch.sequences", "batch.micro",
+                                     "batch.ramp_from", "batch.ramp_multiple"}));
+  Rule& stages = root.detailed_rule(
+      {"parallel.pipeline", "parallel.schedule", "parallel.stages", "model.layers"},
+      "every stage of the pipeline has layers", [&] { return stages_problem(deck); });
+  std::vector<Remedy> mends = remedies(deck, {"parallel.stages", "parallel.schedule"});
+  mends.front().text = [&deck] { return stages_by_cost(deck); };
+  stages.mended_by(std::move(mends));
   root.rule({"parallel.pipeline", "samples.tokens"},
             "text is generated during training without a pipeline alone: samples.tokens is 0",
             [&] { return deck.parallel.pipeline == 1 || deck.samples.tokens == 0; });
@@ -157,42 +196,49 @@ std::vector<StageLayers> stage_layers(const Deck& deck) {
 }
 
 void declare_layout_rules(Section& root, const Deck& deck) {
-  root.rule({"run.ranks", "parallel.data", "parallel.pipeline"},
-            "parallel.data x parallel.pipeline is the number of ranks", [&] {
-              const ParallelConfig& p = deck.parallel;
-              return p.data > 0
-                         ? deck.run.ranks % p.pipeline == 0 && deck.run.ranks / p.pipeline == p.data
-                         : deck.run.ranks % p.pipeline == 0;
-            });
-  root.detailed_rule({"parallel.expert", "moe.experts", "run.ranks", "parallel.data"},
-                     "parallel.expert divides the data ranks and moe.experts", [&] {
-                       const std::int64_t ranks = data_ranks(deck);
-                       const std::int64_t expert = deck.parallel.expert;
-                       const bool fits = deck.model.moe.experts == 0
-                                             ? expert == 1
-                                             : deck.model.moe.experts % expert == 0;
-                       if (fits && ranks % expert == 0) return std::string();
-                       return fmt::format("data ranks = {}", ranks);
-                     });
-  root.detailed_rule({"parallel.nodes", "run.ranks", "parallel.data", "parallel.pipeline"},
-                     "parallel.nodes divides the data ranks", [&] {
-                       const std::int64_t ranks = data_ranks(deck);
-                       if (deck.parallel.nodes == 0 || ranks % deck.parallel.nodes == 0)
-                         return std::string();
-                       return fmt::format("data ranks = {}", ranks);
-                     });
-  root.detailed_rule(
-      {"parallel.traffic", "parallel.nodes", "parallel.expert"},
+  Rule& ranks = root.rule({"run.ranks", "parallel.data", "parallel.pipeline"},
+                          "parallel.data x parallel.pipeline is the number of ranks", [&] {
+                            const ParallelConfig& p = deck.parallel;
+                            return p.data > 0 ? deck.run.ranks % p.pipeline == 0 &&
+                                                    deck.run.ranks / p.pipeline == p.data
+                                              : deck.run.ranks % p.pipeline == 0;
+                          });
+  ranks.mended_by(remedies(deck, {}));
+  Rule& expert = root.detailed_rule(
+      {"parallel.expert", "moe.experts", "run.ranks", "parallel.data", "parallel.pipeline"},
+      "parallel.expert is a power of two that divides the data ranks and moe.experts", [&] {
+        const std::int64_t data = data_ranks(deck);
+        const std::int64_t share = deck.parallel.expert;
+        const bool fits = deck.model.moe.experts == 0
+                              ? share == 1
+                              : is_power_of_two(share) && deck.model.moe.experts % share == 0;
+        if (fits && data % share == 0) return std::string();
+        return fmt::format("data ranks = {}", data);
+      });
+  expert.mended_by(remedies(deck, {"parallel.expert"}));
+  Rule& nodes =
+      root.detailed_rule({"parallel.nodes", "run.ranks", "parallel.data", "parallel.pipeline"},
+                         "parallel.nodes divides the data ranks", [&] {
+                           const std::int64_t data = data_ranks(deck);
+                           if (deck.parallel.nodes == 0 || data % deck.parallel.nodes == 0)
+                             return std::string();
+                           return fmt::format("data ranks = {}", data);
+                         });
+  nodes.mended_by(remedies(deck, {"parallel.nodes"}));
+  Rule& traffic = root.detailed_rule(
+      {"parallel.traffic", "parallel.nodes", "parallel.expert", "run.ranks", "parallel.data",
+       "parallel.pipeline"},
       "parallel.traffic two_hop needs an expert group that spans nodes of a power of "
       "two of ranks",
       [&] {
         const ParallelConfig& p = deck.parallel;
         if (p.traffic != "two_hop" || p.nodes == 0) return std::string();
-        const std::int64_t ranks = data_ranks(deck) / p.nodes;
+        const std::int64_t node_ranks = data_ranks(deck) / p.nodes;
         const MeshShape shape{.data = data_ranks(deck), .expert = p.expert};
-        if (group_node_ranks(shape, ranks) > 0) return std::string();
-        return fmt::format("ranks of a node = {}", ranks);
+        if (group_node_ranks(shape, node_ranks) > 0) return std::string();
+        return fmt::format("ranks of a node = {}", node_ranks);
       });
+  traffic.mended_by(remedies(deck, {"parallel.traffic", "parallel.nodes", "parallel.expert"}));
   root.rule({"batch.length", "attention.max_length"},
             "batch.length is at most attention.max_length",
             [&] { return deck.batch.length <= deck.model.attention.max_length; });

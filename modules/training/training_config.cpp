@@ -50,14 +50,18 @@ void declare(Section& section, BatchConfig& config) {
                                    (config.ramp_multiple > 0);
                  return given == 0 || given == 3;
                });
-  section.rule({"batch.ramp_from", "batch.sequences"}, "batch.ramp_from is at most batch.sequences",
-               [&] { return config.ramp_from <= config.sequences; });
-  section.rule({"batch.ramp_multiple", "batch.ramp_from", "batch.sequences"},
-               "batch.ramp_multiple divides batch.ramp_from and batch.sequences", [&] {
-                 return config.ramp_multiple == 0 ||
-                        (config.ramp_from % config.ramp_multiple == 0 &&
-                         config.sequences % config.ramp_multiple == 0);
-               });
+  section
+      .rule({"batch.ramp_from", "batch.sequences"}, "batch.ramp_from is at most batch.sequences",
+            [&] { return config.ramp_from <= config.sequences; })
+      .mended_by({{"batch.ramp_from"}, {"batch.sequences"}});
+  section
+      .rule({"batch.ramp_multiple", "batch.ramp_from", "batch.sequences"},
+            "batch.ramp_multiple divides batch.ramp_from and batch.sequences",
+            [&] {
+              return config.ramp_multiple == 0 || (config.ramp_from % config.ramp_multiple == 0 &&
+                                                   config.sequences % config.ramp_multiple == 0);
+            })
+      .mended_by({{"batch.ramp_multiple"}, {"batch.ramp_from"}, {"batch.sequences"}});
 }
 
 void declare(Section& section, ParallelConfig& config) {
@@ -76,9 +80,12 @@ void declare(Section& section, ParallelConfig& config) {
       "stages", config.stages,
       "Layers of the trunk in each stage, as `4x15,1`; `auto`: so that the busiest rank has "
       "as little to do as possible.");
-  section.key("expert", config.expert, "Data ranks over which a layer's experts are spread.")
-      .at_least(1)
-      .power_of_two();
+  section
+      .key("expert", config.expert,
+           "Data ranks over which a layer's experts are spread: a power of two that divides them "
+           "and "
+           "moe.experts.")
+      .at_least(1);
   section
       .key("nodes", config.nodes,
            "Nodes that the data ranks are on, in equal parts; 0: as the machines are. More than "

@@ -104,15 +104,28 @@ def check_keys():
     deck("octal", r"'002'", ("layers: 2,", "layers: 002,"))
     deck("range", r"moe.top_k", ("top_k: 2,", "top_k: 0,"))
     deck("not_yaml", r"not YAML", ("batch: {", "batch: ["), lines=4)
-    deck("divide", r"batch.sequences", ("sequences: 4,", "sequences: 3,"))
+    deck("divide", r"batch.sequences.*works with batch.sequences = 2 or 4, or batch.micro = 1 or 3$", ("sequences: 4,", "sequences: 3,"))
     deck("experts", r"moe.top_k", ("top_k: 2,", "top_k: 5,"))
     path = make_deck("several.yaml", ("top_k: 2,", "top_k: 0, expert: 3,"), add="optimiser: {a: 1}\n")
     refused("deck: all errors at once", USAGE, r"3 errors", "train", path, "--out", "new", lines=4)
     refused("no deck", USAGE, r"nodeck.yaml: .*No such file", "train", "nodeck.yaml", "--out", "new")
     refused("a folder as deck", USAGE, r"run: .*directory", "train", "run", "--out", "new")
     refused("override: unknown", USAGE, r"'run.sed'; did you mean 'seed'", *train("run.sed=2", "--out", "new"), lines=2)
+
+    def layout(name, ending, ranks, *changes, lines=2):
+        refused(f"layout: {name}", USAGE, rf"\); {ending}$", "check", TINY, "--ranks", str(ranks), "batch.sequences=8", *changes, lines=lines)
+
+    layout("experts", "works with parallel.expert = 2 or 4", 4, "parallel.expert=3")
+    layout("nodes", "works with parallel.nodes = 2 or 4", 4, "parallel.nodes=3")
+    layout("data", "works with run.ranks = 2, parallel.data = 4, or parallel.pipeline = 2", 4, "parallel.data=2")
+    layout("pipeline", "works with run.ranks = 3 or 6, or parallel.pipeline = 2 or 4", 4, "parallel.pipeline=3", "parallel.schedule=zb1p", "model.layers=4")
+    layout("lanes", "works with parallel.lanes = 4, or run.ranks = 2", 4, "parallel.lanes=2")
+    layout("lanes of experts", "works with parallel.expert_lanes = 4, parallel.expert = 2, or run.ranks = 2", 4, "parallel.expert_lanes=2")
+    layout("micro-batch", "works with batch.sequences = 12, or batch.micro = 2", 4, "batch.micro=3")
+    layout("both", r"works with parallel.data = 2 \(run.ranks = 2\) or 4 \(run.ranks = 4\)", 3, "parallel.data=3", lines=5)
+    layout("stages", "works with parallel.stages = '5,2', or parallel.pipeline = 1", 2, "parallel.pipeline=2", "model.layers=7", "parallel.stages='4,4'")
     if MPIRUN:
-        refused("ranks that do not divide", USAGE, r"tiny.yaml:\d+:\d+: .*batch.sequences", *train("--out", "new"),
+        refused("ranks that do not divide", USAGE, r"tiny.yaml:\d+:\d+: .*batch.sequences.*works with run.ranks = 2", *train("--out", "new"),
                 lines=5, ranks=3)
 
 
