@@ -124,8 +124,8 @@ void MixedProducts::add_task(const Quantized& a, const Quantized& b, std::int64_
   half.back().a = operand(Matrix<const std::uint16_t>(storage_.rounded(left)));
   half.back().b = operand(Matrix<const std::uint16_t>(storage_.rounded(right)));
   half.back().blocks = {};
-  fp8.back().a = operand(a);
-  fp8.back().b = operand(b, shared);
+  fp8.back().a = operand(a, 1, ScaleRule::power_of_two);
+  fp8.back().b = operand(b, shared, ScaleRule::power_of_two);
 }
 
 }  // namespace moray

@@ -37,8 +37,7 @@ nlohmann::ordered_json build_and_variants() {
       {"compiler", build.compiler}, {"baseline", build.baseline}, {"kokkos", build.kokkos},
       {"mpi", build.mpi},           {"hdf5", build.hdf5},
   };
-  for (const Op op : {Op::gemm, Op::attention, Op::rmsnorm, Op::swiglu, Op::cross_entropy,
-                      Op::adamw, Op::elementwise, Op::quantize, Op::mixed_gemm}) {
+  for (const Op op : kOps) {
     nlohmann::ordered_json names = nlohmann::ordered_json::array();
     for (const Variant variant : available_variants(op)) names.push_back(variant_name(variant));
     all["variants"][std::string(op_name(op))] = names;

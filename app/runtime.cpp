@@ -90,6 +90,8 @@ void select_kernels(const Deck& deck) {
   force(Op::cross_entropy, k.cross_entropy);
   force(Op::adamw, k.adamw);
   force(Op::elementwise, k.elementwise);
+  force(Op::quantize, k.quantize);
+  force(Op::mixed_gemm, k.mixed_gemm);
 }
 
 }  // namespace moray

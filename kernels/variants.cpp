@@ -10,8 +10,6 @@
 namespace moray {
 namespace {
 
-constexpr std::size_t kOps = 9;
-
 /// Every op has host micro-kernels: its files are compiled once per instruction set
 /// (cmake/MorayKernels.cmake). Vendor variants are of products alone.
 std::vector<Variant> find_variants([[maybe_unused]] Op op) {
@@ -33,6 +31,7 @@ std::vector<Variant> find_variants([[maybe_unused]] Op op) {
 #endif
 #if defined(MORAY_HAVE_ONEDNN)
   if (op == Op::gemm) found.push_back(Variant::onednn);
+  if (op == Op::mixed_gemm && processor_runs_bf16()) found.push_back(Variant::onednn);
 #endif
 #if defined(MORAY_HAVE_KOKKOS_KERNELS)
   if (op == Op::gemm) found.push_back(Variant::kokkos_kernels);
@@ -46,10 +45,10 @@ struct Choice {
 };
 
 /// The choices of the process, found once: launches only read them.
-std::array<Choice, kOps>& choices() {
-  static std::array<Choice, kOps> table = [] {
-    std::array<Choice, kOps> fresh;
-    for (std::size_t i = 0; i < kOps; ++i) {
+std::array<Choice, std::size(kOps)>& choices() {
+  static std::array<Choice, std::size(kOps)> table = [] {
+    std::array<Choice, std::size(kOps)> fresh;
+    for (std::size_t i = 0; i < fresh.size(); ++i) {
       fresh[i].available = find_variants(static_cast<Op>(i));
       fresh[i].selected = fresh[i].available.front();
     }
@@ -90,7 +89,7 @@ bool is_exact(Variant variant) {
 }
 
 std::string_view op_name(Op op) {
-  constexpr std::array<std::string_view, kOps> names = {
+  constexpr std::array<std::string_view, std::size(kOps)> names = {
       "gemm",  "attention",   "rmsnorm",  "swiglu",    "cross_entropy",
       "adamw", "elementwise", "quantize", "mixed_gemm"};
   return names[static_cast<std::size_t>(op)];

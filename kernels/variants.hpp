@@ -26,6 +26,9 @@ enum class Op {
   quantize,
   mixed_gemm
 };
+inline constexpr Op kOps[] = {Op::gemm,        Op::attention,     Op::rmsnorm,
+                              Op::swiglu,      Op::cross_entropy, Op::adamw,
+                              Op::elementwise, Op::quantize,      Op::mixed_gemm};
 std::string_view op_name(Op op);
 
 /// The variants of `op` that this build has and this processor can run, fastest exact one first,

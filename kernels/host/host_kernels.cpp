@@ -14,12 +14,13 @@ namespace moray {
   extern const HostElementwise host_elementwise;                                                   \
   extern const HostQuantize host_quantize;                                                         \
   extern const HostMixedGemm host_mixed_gemm;                                                      \
+  extern const HostWiden host_widen;                                                               \
   extern const HostPeak host_peak;                                                                 \
   }                                                                                                \
   static const HostKernels kernels_##isa = {                                                       \
       &isa::host_gemm,          &isa::host_attention, &isa::host_rmsnorm,     &isa::host_swiglu,   \
       &isa::host_cross_entropy, &isa::host_adamw,     &isa::host_elementwise, &isa::host_quantize, \
-      &isa::host_mixed_gemm,    &isa::host_peak}
+      &isa::host_mixed_gemm,    &isa::host_widen,     &isa::host_peak}
 
 #if defined(MORAY_HAVE_HOST_v3)
 MORAY_HOST_TABLE(v3);

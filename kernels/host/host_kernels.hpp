@@ -7,6 +7,7 @@
 #include "kernels/gemm/gemm_host.hpp"
 #include "kernels/host/peak.hpp"
 #include "kernels/mixed_gemm/mixed_gemm_host.hpp"
+#include "kernels/mixed_gemm/widen_host.hpp"
 #include "kernels/quantize/quantize_host.hpp"
 #include "kernels/rmsnorm/rmsnorm_host.hpp"
 #include "kernels/swiglu/swiglu_host.hpp"
@@ -27,6 +28,7 @@ struct HostKernels {
   const HostElementwise* elementwise = nullptr;
   const HostQuantize* quantize = nullptr;
   const HostMixedGemm* mixed_gemm = nullptr;
+  const HostWiden* widen = nullptr;
   const HostPeak* peak = nullptr;
 };
 

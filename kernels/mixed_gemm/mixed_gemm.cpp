@@ -21,7 +21,14 @@ void require_valid(GemmForm form, Accumulation accumulation, const MixedGemmTask
 void mixed_gemm(const ExecSpace& exec, GemmForm form, std::span<const MixedGemmTask> tasks,
                 Accumulation accumulation) {
   for (const MixedGemmTask& task : tasks) require_valid(form, accumulation, task);
-  if (const HostKernels* host = selected_host_kernels(Op::mixed_gemm)) {
+  Variant variant = selected_variant(Op::mixed_gemm);
+#if defined(MORAY_HAVE_ONEDNN)
+  if (variant == Variant::onednn) {
+    if (onednn::takes(tasks, accumulation)) return onednn::mixed_gemm(exec, form, tasks);
+    variant = available_variants(Op::mixed_gemm).front();
+  }
+#endif
+  if (const HostKernels* host = kHostBackend ? host_kernels(variant) : nullptr) {
     return host::mixed_gemm(exec, *host->mixed_gemm, form, tasks, accumulation);
   }
   portable::mixed_gemm(exec, form, tasks, accumulation);

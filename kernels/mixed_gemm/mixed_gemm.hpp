@@ -23,10 +23,16 @@ inline MixedOperand operand(Matrix<const std::uint16_t> x) {
   return {NumberType::bf16, x.data, 2 * x.stride};
 }
 /// Codes with scales; `shared` rows, or columns, have one scale: 1 for quantize_tokens and, in layout
-/// `rows`, quantize_channels; 128 for quantize_weights.
-inline MixedOperand operand(const Quantized& x, std::int64_t shared = 1) {
-  return {number_type(x.type), x.codes.data,    x.codes.stride,
-          x.scales.data,       x.scales.stride, shared};
+/// `rows`, quantize_channels; 128 for quantize_weights. `rule` is that of the quantisation.
+inline MixedOperand operand(const Quantized& x, std::int64_t shared = 1,
+                            ScaleRule rule = ScaleRule::float32) {
+  return {number_type(x.type),
+          x.codes.data,
+          x.codes.stride,
+          x.scales.data,
+          x.scales.stride,
+          shared,
+          rule};
 }
 
 /// One product, c (m, n); which extents of a and b are m, n and k says GemmForm. The result is
@@ -60,6 +66,9 @@ struct MixedGemmTask {
 /// With another accumulation than `exact` chains are replaced by sums in an accumulator of 14 bits, and
 /// without promotion the products are multiplied by s_a s_b one by one; a weight gradient is then added
 /// to c in the end. Operands have scales.
+///
+/// The vendor variant (determinism: run) sums in an order of its own, and takes operands without scales
+/// or with scales that were chosen by the rule power_of_two; others go to the fastest exact variant.
 void mixed_gemm(const ExecSpace& exec, GemmForm form, std::span<const MixedGemmTask> tasks,
                 Accumulation accumulation = Accumulation::exact);
 

@@ -31,4 +31,12 @@ void mixed_gemm(const ExecSpace& exec, const HostMixedGemm& kernels, GemmForm fo
                 Accumulation accumulation = Accumulation::exact);
 }  // namespace host
 
+namespace onednn {
+/// Whether oneDNN computes these: both operands are bf16 numbers once multiplied by their scales.
+bool takes(std::span<const MixedGemmTask> tasks, Accumulation accumulation);
+/// The sums of the contract in an order of oneDNN's own; numbers below 2^-126 may count as zero. Products
+/// too deep for the workspace take the exact variant.
+void mixed_gemm(const ExecSpace& exec, GemmForm form, std::span<const MixedGemmTask> tasks);
+}  // namespace onednn
+
 }  // namespace moray

@@ -27,6 +27,9 @@ struct MixedOperand {
   const float* scales = nullptr;
   std::int64_t scale_stride = 0;
   std::int64_t shared = 1;  ///< rows, or columns, with a scale in common: 128 for weights
+  /// How the scales were chosen. With power_of_two every number times its scale is a bf16 number, which
+  /// vendor variants need; exact ones do not look.
+  ScaleRule rule = ScaleRule::float32;
 };
 
 }  // namespace moray

@@ -92,13 +92,15 @@ void declare_exact_rules(Section& root, const Deck& deck) {
     return variant == "blas" || variant == "onednn" || variant == "kokkos_kernels";
   };
   root.rule({"run.determinism", "kernels.gemm", "kernels.attention", "kernels.rmsnorm",
-             "kernels.swiglu", "kernels.cross_entropy", "kernels.adamw", "kernels.elementwise"},
+             "kernels.swiglu", "kernels.cross_entropy", "kernels.adamw", "kernels.elementwise",
+             "kernels.quantize", "kernels.mixed_gemm"},
             "the variants blas, onednn and kokkos_kernels need run.determinism run",
             [&deck, vendor] {
               const KernelsConfig& k = deck.kernels;
-              return !exact(deck) || !(vendor(k.gemm) || vendor(k.attention) || vendor(k.rmsnorm) ||
-                                       vendor(k.swiglu) || vendor(k.cross_entropy) ||
-                                       vendor(k.adamw) || vendor(k.elementwise));
+              return !exact(deck) ||
+                     !(vendor(k.gemm) || vendor(k.attention) || vendor(k.rmsnorm) ||
+                       vendor(k.swiglu) || vendor(k.cross_entropy) || vendor(k.adamw) ||
+                       vendor(k.elementwise) || vendor(k.quantize) || vendor(k.mixed_gemm));
             });
 }
 

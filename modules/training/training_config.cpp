@@ -197,6 +197,9 @@ void declare(Section& section, KernelsConfig& config) {
   op("adamw", config.adamw, "AdamW; empty: the fastest exact variant.");
   op("elementwise", config.elementwise,
      "Element-wise operations; empty: the fastest exact variant.");
+  op("quantize", config.quantize, "Quantisation to FP8; empty: the fastest exact variant.");
+  op("mixed_gemm", config.mixed_gemm,
+     "Products of bf16 and FP8 operands; empty: the fastest exact variant.");
 }
 
 Section declare_deck(Deck& deck) {

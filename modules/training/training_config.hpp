@@ -100,7 +100,8 @@ void declare(Section& section, InitConfig& config);
 
 /// Deck section `kernels`: force a variant of an op; empty: the fastest exact one.
 struct KernelsConfig {
-  std::string gemm, attention, rmsnorm, swiglu, cross_entropy, adamw, elementwise;
+  std::string gemm, attention, rmsnorm, swiglu, cross_entropy, adamw, elementwise, quantize,
+      mixed_gemm;
   friend bool operator==(const KernelsConfig&, const KernelsConfig&) = default;
 };
 void declare(Section& section, KernelsConfig& config);

@@ -150,5 +150,7 @@ TEST_CASE("rules of the layout", "[rules]") {
   CHECK(errors_of(kGoodDeck, {"run.determinism=run"}, 3) == Lines{});
   CHECK(broken({"kernels.gemm=blas"}) ==
         "command line: the variants blas, onednn and kokkos_kernels need run.determinism run");
+  CHECK(broken({"kernels.mixed_gemm=onednn"}) ==
+        "command line: the variants blas, onednn and kokkos_kernels need run.determinism run");
   CHECK(errors_of(kGoodDeck, {"kernels.gemm=blas", "run.determinism=run"}) == Lines{});
 }

@@ -14,9 +14,6 @@
 namespace moray::golden {
 namespace {
 
-constexpr Op kOps[] = {Op::gemm,          Op::attention, Op::rmsnorm,    Op::swiglu,
-                       Op::cross_entropy, Op::adamw,     Op::elementwise};
-
 struct Arguments {
   std::string deck;
   std::vector<std::string> overrides;  ///< of the layout, such as parallel.expert=2

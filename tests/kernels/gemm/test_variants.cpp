@@ -7,8 +7,7 @@
 using namespace moray;
 
 TEST_CASE("the portable variant is always there and the default is exact", "[variants]") {
-  for (int i = 0; i < 7; ++i) {
-    const Op op = static_cast<Op>(i);
+  for (const Op op : kOps) {
     const auto have = available_variants(op);
     INFO(op_name(op));
     CHECK(std::count(have.begin(), have.end(), Variant::portable) == 1);

@@ -59,6 +59,7 @@ MixedStored::MixedStored(NumberType number, std::int64_t rows, std::int64_t colu
       scales(has_scales(number) ? scale_rows : 0, scale_cols, gap) {}
 
 void MixedStored::fill(std::mt19937& random, bool powers) {
+  rule = powers ? ScaleRule::power_of_two : ScaleRule::float32;
   std::normal_distribution<float> normal;
   for (std::int64_t i = 0; i < numbers.rows(); ++i) {
     std::uint8_t* row = numbers.host().row(i);
@@ -93,6 +94,7 @@ MixedOperand MixedStored::host() {
     operand.scales = scales.host().data;
     operand.scale_stride = scales.host().stride;
     operand.shared = shared;
+    operand.rule = rule;
   }
   return operand;
 }

@@ -40,6 +40,7 @@ struct MixedStored {
 
   NumberType type;
   std::int64_t cols, shared;
+  ScaleRule rule = ScaleRule::float32;  ///< of what `fill` wrote
   Tensor<std::uint8_t> numbers;
   Tensor<float> scales;
 };
