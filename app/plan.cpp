@@ -15,6 +15,26 @@
 namespace moray {
 namespace {
 
+nlohmann::ordered_json links_json(const LinkPlan& links) {
+  using Json = nlohmann::ordered_json;
+  const auto row = [](const LinkPlan::Row& r, Json json = Json::object()) {
+    json["inside_mean"] = r.inside.mean;
+    json["inside_most"] = r.inside.most;
+    json["across_mean"] = r.across.mean;
+    json["across_most"] = r.across.most;
+    return json;
+  };
+  Json kinds = Json::array(), places = Json::array();
+  for (std::size_t kind = 0; kind < kLinkNames.size(); ++kind)
+    kinds.push_back(row(links.kinds[kind], {{"name", kLinkNames[kind]}}));
+  for (const LinkPlan::Row& place : links.places) places.push_back(row(place));
+  return {{"node_ranks", links.node_ranks},
+          {"kinds", kinds},
+          {"total", row(links.total)},
+          {"places", places},
+          {"sums_known", !links.sums_unknown}};
+}
+
 void print_json(const std::string& path, const Plan& plan, const Hardware* hardware,
                 const ScheduleComparison& schedules) {
   nlohmann::ordered_json modules = nlohmann::ordered_json::array();
@@ -56,6 +76,7 @@ void print_json(const std::string& path, const Plan& plan, const Hardware* hardw
         {"rows_mean", plan.traffic.mean_rows},
         {"rows_planned", plan.traffic.planned_rows},
         {"rows_worst", plan.traffic.most_rows}}},
+      {"sent_bytes", links_json(plan.links)},
       {"flops_per_token",
        {{"forward", plan.flops.forward},
         {"attention", plan.flops.attention},

@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "training/layout_rules.hpp"
 
 namespace moray {
@@ -125,7 +128,7 @@ void print_fit(const Plan& plan, const Hardware& hardware) {
       bytes_text(with_values_of(plan, 1)));
 }
 
-void print_traffic(const MoeConfig& moe, const TrafficPlan& t) {
+void print_traffic(const TrafficPlan& t) {
   if (t.shares == 1) return;
   fmt::print(
       "\ntokens of a micro-batch and layer to the experts of {} ranks, {}, if experts are even\n",
@@ -133,12 +136,42 @@ void print_traffic(const MoeConfig& moe, const TrafficPlan& t) {
   fmt::print(
       "  copies of a token    {:.2f} to other nodes, {:.2f} to other ranks of a node; {} each\n",
       t.across, t.inside, bytes_text(t.row_bytes));
-  if (moe.top_groups < moe.groups) {
-    fmt::print("  (without the limit to {} of {} groups of experts, which makes them fewer)\n",
-               moe.top_groups, moe.groups);
-  }
   fmt::print("  rows that arrive     {} mean, {} planned for, {} at worst\n", grouped(t.mean_rows),
              grouped(t.planned_rows), grouped(t.most_rows));
+}
+
+/// "dense sums".
+std::string spaced(std::string_view name) {
+  std::string text(name);
+  std::replace(text.begin(), text.end(), '_', ' ');
+  return text;
+}
+
+/// Mean over ranks and the rank that sends most, inside nodes and across them.
+void print_link_row(std::string_view name, const LinkPlan::Row& row) {
+  const auto text = [](double bytes) { return bytes_text(std::llround(bytes)); };
+  fmt::print("  {:<18} {:>12} {:>12}   {:>12} {:>12}\n", name, text(row.inside.mean),
+             text(static_cast<double>(row.inside.most)), text(row.across.mean),
+             text(static_cast<double>(row.across.most)));
+}
+
+void print_links(const LinkPlan& links) {
+  if (links.total.inside.most + links.total.across.most == 0) return;
+  fmt::print("\nbytes that a rank sends in a step, {}\n",
+             links.node_ranks > 0 ? fmt::format("with {} rank{} on a node", links.node_ranks,
+                                                links.node_ranks == 1 ? "" : "s")
+                                  : "with all ranks on one node (parallel.nodes says otherwise)");
+  fmt::print("  {:<18} {:>25}   {:>25}\n", "", "to ranks of its node", "to other nodes");
+  fmt::print("  {:<18} {:>12} {:>12}   {:>12} {:>12}\n", "", "mean", "most", "mean", "most");
+  for (std::size_t kind = 0; kind < kLinkNames.size(); ++kind) {
+    const LinkPlan::Row& row = links.kinds[kind];
+    if (row.inside.most + row.across.most > 0) print_link_row(spaced(kLinkNames[kind]), row);
+  }
+  print_link_row("all", links.total);
+  if (links.sums_unknown)
+    fmt::print("  and sums and weights, in ways of MPI's: the data ranks are no power of two\n");
+  for (std::size_t p = 0; links.places.size() > 1 && p < links.places.size(); ++p)
+    print_link_row(fmt::format("  place {}", p), links.places[p]);
 }
 
 }  // namespace
@@ -147,7 +180,8 @@ void print_plan(const Deck& deck, const Plan& plan, const Hardware* hardware) {
   print_parameters(plan.parameters);
   print_memory(deck, plan);
   if (hardware != nullptr && hardware->memory > 0) print_fit(plan, *hardware);
-  print_traffic(deck.model.moe, plan.traffic);
+  print_traffic(plan.traffic);
+  print_links(plan.links);
   const FlopPlan& f = plan.flops;
   fmt::print("\ncompute of a token, at {} positions; MFU counts this: no MTP, no recomputation\n",
              deck.batch.length);

@@ -88,17 +88,35 @@ Communicator Communicator::node() const {
 }
 
 Communicator::Communicator(Communicator&& other) noexcept
-    : comm_(std::exchange(other.comm_, MPI_COMM_NULL)), rank_(other.rank_), size_(other.size_) {}
+    : comm_(std::exchange(other.comm_, MPI_COMM_NULL)),
+      rank_(other.rank_),
+      size_(other.size_),
+      here_(std::move(other.here_)),
+      sent_(other.sent_) {}
 
 Communicator& Communicator::operator=(Communicator&& other) noexcept {
   std::swap(comm_, other.comm_);
   rank_ = other.rank_;
   size_ = other.size_;
+  here_.swap(other.here_);
+  sent_ = other.sent_;
   return *this;
 }
 
 Communicator::~Communicator() {
   if (comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
+}
+
+void Communicator::set_nodes(std::vector<char> here) {
+  MORAY_REQUIRE(static_cast<int>(here.size()) == size_);
+  here_ = std::move(here);
+  sent_ = {};
+}
+
+void Communicator::count_sent(int peer, std::int64_t bytes) const {
+  if (peer == rank_) return;
+  const bool here = here_.empty() || here_[static_cast<std::size_t>(peer)] != 0;
+  (here ? sent_.inside : sent_.across) += bytes;
 }
 
 void Communicator::barrier() const {
@@ -210,15 +228,19 @@ void Communicator::all_to_all(std::span<const std::int32_t> out, std::span<std::
                               std::int64_t per_rank) const {
   const Recorder::Scope recorded(Phase::counts);
   const auto each = static_cast<int>(per_rank);
+  for (int peer = 0; peer < size_; ++peer)
+    count_sent(peer, per_rank * static_cast<std::int64_t>(sizeof(std::int32_t)));
   check_mpi(MPI_Alltoall(out.data(), each, MPI_INT32_T, in.data(), each, MPI_INT32_T, comm_),
             "MPI_Alltoall", "counts of tokens");
 }
 
 void Communicator::exchange(std::span<const float> out, std::span<float> in, int partner) const {
+  count_sent(partner, static_cast<std::int64_t>(out.size_bytes()));
   exchange_pieces(out, in, partner, MPI_FLOAT, comm_);
 }
 
 void Communicator::exchange(std::span<const double> out, std::span<double> in, int partner) const {
+  count_sent(partner, static_cast<std::int64_t>(out.size_bytes()));
   exchange_pieces(out, in, partner, MPI_DOUBLE, comm_);
 }
 

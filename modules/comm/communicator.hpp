@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/sent_bytes.hpp"
 #include "core/exact_sum.hpp"
 
 namespace moray {
@@ -48,6 +49,15 @@ class Communicator {
   int size() const { return size_; }
   MPI_Comm raw() const { return comm_; }
 
+  /// Says which ranks are on the node of this one, (size); without it all are. What was sent before is
+  /// forgotten.
+  void set_nodes(std::vector<char> here);
+  /// What this rank sent, by exchanges and all_to_all() below, Message and RowExchange. Sums, maxima and
+  /// texts, whose ways MPI chooses, are not counted.
+  const SentBytes& sent() const { return sent_; }
+  /// Adds to sent(), unless the peer is this rank.
+  void count_sent(int peer, std::int64_t bytes) const;
+
   void barrier() const;
   /// A barrier that gives up: true if all ranks came within `seconds`.
   bool meet(double seconds) const;
@@ -83,6 +93,8 @@ class Communicator {
   MPI_Comm comm_ = MPI_COMM_NULL;
   int rank_ = 0;
   int size_ = 1;
+  std::vector<char> here_;  ///< of each rank, whether it is on this node; empty: all are
+  mutable SentBytes sent_;
 };
 
 /// Runs `work`, which calls no collective, and agrees on its outcome: when it threw Error on some

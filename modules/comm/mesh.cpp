@@ -37,6 +37,13 @@ MeshPlace mesh_place(const MeshShape& shape, std::int64_t index) {
   return place;
 }
 
+std::int64_t mesh_index(const MeshShape& shape, std::int64_t pipeline, std::int64_t data) {
+  const std::int64_t replicas = shape.replicas();
+  const std::int64_t index =
+      shape.exact ? reversed(data, shape.data) : data % replicas * shape.expert + data / replicas;
+  return pipeline * shape.data + index;
+}
+
 std::int64_t group_member(const MeshShape& shape, const MeshPlace& place, std::int64_t share) {
   const std::int64_t q = shape.exact ? reversed(share, shape.expert) : share;
   return place.replica + q * shape.replicas();
@@ -54,6 +61,7 @@ Mesh::Mesh(const Communicator& world, const MeshShape& shape)
   MORAY_REQUIRE(shape.ranks() == world.size() && data_.rank() == place_.data &&
                 pipeline_.rank() == place_.pipeline && expert_group_.size() == shape.expert &&
                 replicas_.size() == shape.replicas());
+  for (Communicator* ranks : {&pipeline_, &data_, &expert_group_, &replicas_}) set_nodes(*ranks);
   if (shape.mirrored) make_mirrors();
   group_node_ranks_ = moray::group_node_ranks(
       shape, shape.nodes > 0 ? shape.data / shape.nodes : order_.node_ranks);
@@ -62,6 +70,20 @@ Mesh::Mesh(const Communicator& world, const MeshShape& shape)
   const int in_node = as_int(place_.share % group_node_ranks_);
   across_ = expert_group_.split(in_node, node);
   inside_ = expert_group_.split(node, in_node);
+  for (Communicator* ranks : {&*across_, &*inside_}) set_nodes(*ranks);
+}
+
+/// Tells a communicator which of its ranks are on this node, said or real. Collective over it.
+void Mesh::set_nodes(Communicator& ranks) const {
+  const std::int64_t said = shape_.nodes > 0 ? shape_.data / shape_.nodes : 0;
+  const auto node = static_cast<std::int32_t>(said > 0 ? order_.index / said * said : order_.first);
+  const auto size = static_cast<std::size_t>(ranks.size());
+  const std::vector<std::int32_t> mine(size, node);
+  std::vector<std::int32_t> theirs(size);
+  ranks.all_to_all(mine, theirs, 1);
+  std::vector<char> here;
+  for (const std::int32_t other : theirs) here.push_back(other == node ? 1 : 0);
+  ranks.set_nodes(std::move(here));
 }
 
 /// Stages s and P-1-s are on the same ranks, of pipeline places s and P-1-s, in two orders: a rank's
@@ -75,6 +97,8 @@ void Mesh::make_mirrors() {
     expert_mirrors_.push_back(world_.split(as_int(pair * shape_.expert + place_.share),
                                            as_int(2 * place_.replica) + direction));
     MORAY_REQUIRE(mirrors_.back().rank() == 2 * place_.data + direction);
+    set_nodes(mirrors_.back());
+    set_nodes(expert_mirrors_.back());
   }
   if (lower) return;
   std::swap(mirrors_[0], mirrors_[1]);
@@ -103,7 +127,7 @@ NodeOrder node_order(const Communicator& world) {
   node.broadcast(std::span(reinterpret_cast<char*>(&before), sizeof before), 0);
   std::int64_t sizes[2] = {node.size(), -node.size()};
   world.maximum(sizes);
-  return {before + node.rank(), sizes[0] == -sizes[1] ? node.size() : 0};
+  return {before + node.rank(), before, sizes[0] == -sizes[1] ? node.size() : 0};
 }
 
 }  // namespace moray

@@ -42,13 +42,16 @@ struct MeshPlace {
 /// and j is the number with its bits reversed, so that
 /// the first and largest folds of gradients stay on a node too.
 MeshPlace mesh_place(const MeshShape& shape, std::int64_t index);
+/// The number of the rank with a place: mesh_place() backwards, from its pipeline and data ranks.
+std::int64_t mesh_index(const MeshShape& shape, std::int64_t pipeline, std::int64_t data);
 /// j of the rank of the same expert group that has a share.
 std::int64_t group_member(const MeshShape& shape, const MeshPlace& place, std::int64_t share);
 
-/// The number of this rank when ranks are counted node by node, and the number of ranks of each node,
-/// 0 when nodes differ. Collective.
+/// The number of this rank when ranks are counted node by node, that of the first rank of its node, and
+/// the number of ranks of each node, 0 when nodes differ. Collective.
 struct NodeOrder {
   std::int64_t index = 0;
+  std::int64_t first = 0;
   std::int64_t node_ranks = 0;
 };
 NodeOrder node_order(const Communicator& world);
@@ -88,6 +91,7 @@ class Mesh {
 
  private:
   void make_mirrors();
+  void set_nodes(Communicator& ranks) const;
   static std::size_t at(int chunk) { return static_cast<std::size_t>(chunk); }
 
   const Communicator& world_;

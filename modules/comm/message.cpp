@@ -36,6 +36,7 @@ void Message::prepare(std::int64_t count, std::int64_t row_bytes, int peer) {
 void Message::send(const Communicator& ranks, const void* rows, std::int64_t count,
                    std::int64_t row_bytes, int peer, int tag) {
   prepare(count, row_bytes, peer);
+  ranks.count_sent(peer, count * row_bytes);
   MPI_Request request = MPI_REQUEST_NULL;
   const int code = MPI_Isend(rows, static_cast<int>(count), row_, peer, tag, ranks.raw(), &request);
   if (code != MPI_SUCCESS)

@@ -47,6 +47,8 @@ void RowExchange::start(const Communicator& ranks, const void* out,
                 static_cast<int>(in_rows.size()) == ranks.size());
   count(out_rows, out_counts_, out_places_);
   count(in_rows, in_counts_, in_places_);
+  for (int peer = 0; peer < ranks.size(); ++peer)
+    ranks.count_sent(peer, out_rows[static_cast<std::size_t>(peer)] * row_bytes);
   if (row_ != MPI_DATATYPE_NULL) MPI_Type_free(&row_);
   check_mpi(MPI_Type_contiguous(static_cast<int>(row_bytes), MPI_BYTE, &row_),
             "MPI_Type_contiguous", "rows of tokens");

@@ -1,5 +1,7 @@
 #include "optimizer/lane_reducer.hpp"
 
+#include <bit>
+
 #include "core/error.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 
@@ -10,8 +12,11 @@ Matrix<float> as_row(Vector<float> v) {
   return matrix(v.data, 1, v.size);
 }
 
-/// Exchanges device buffers; through host copies where MPI cannot read the backend's memory.
-void exchange(const Communicator& ranks, Vector<const float> out, Vector<float> in, int partner) {
+/// Exchanges device buffers; through host copies where MPI cannot read the backend's memory. Counts what it
+/// sends in `sent`.
+void exchange(const Communicator& ranks, Vector<const float> out, Vector<float> in, int partner,
+              SentBytes& sent) {
+  const SentBytes before = ranks.sent();
   const auto send = static_cast<std::size_t>(out.size);
   const auto receive = static_cast<std::size_t>(in.size);
   if constexpr (kHostBackend) {
@@ -24,6 +29,7 @@ void exchange(const Communicator& ranks, Vector<const float> out, Vector<float> 
     ranks.exchange(std::span<const float>(host_out), std::span<float>(host_in), partner);
     copy_to_device(host_in.data(), receive, in.data);
   }
+  sent += ranks.sent() - before;
 }
 
 /// The elements of `range`.
@@ -37,6 +43,12 @@ ElementRange other_half(ElementRange all, ElementRange mine, bool low) {
 }
 
 }  // namespace
+
+LaneReducer::LaneReducer(const Communicator& ranks) : ranks_(ranks) {
+  const auto levels = std::bit_width(static_cast<unsigned>(ranks.size())) - 1;
+  sums_sent_.resize(static_cast<std::size_t>(levels));
+  weights_sent_ = sums_sent_;
+}
 
 std::int64_t LaneReducer::buffer_size(const Shards& shards) {
   if (shards.ranks() == 1 || !shards.pieces().empty()) return 0;
@@ -68,7 +80,7 @@ void LaneReducer::reduce_scatter(const ExecSpace& exec, Vector<float> sum, const
       take_.wait();
       started_ = false;
     } else {
-      exchange(ranks_, part(sum, give), in, ranks_.rank() ^ distance);
+      exchange(ranks_, part(sum, give), in, ranks_.rank() ^ distance, sums_sent_[level]);
     }
     const Matrix<float> own = as_row(part(sum, mine));
     add<float>(exec, own, as_row(in), own);
@@ -88,7 +100,9 @@ void LaneReducer::start(const ExecSpace& exec, Matrix<float> lanes, const Shards
   const ElementRange give = other_half(shards.path()[0], mine, (ranks_.rank() & distance) == 0);
   constexpr auto kBytes = static_cast<std::int64_t>(sizeof(float));
   take_.receive(ranks_, received_.data, mine.size(), kBytes, partner, 0);
+  const SentBytes before = ranks_.sent();
   give_.send(ranks_, lanes.data + give.begin, give.size(), kBytes, partner, 0);
+  sums_sent_[0] += ranks_.sent() - before;
   started_ = true;
 }
 
@@ -107,7 +121,7 @@ void LaneReducer::reduce(const ExecSpace& exec, Matrix<float> lanes, const Shard
   }
 }
 
-void LaneReducer::gather(const ExecSpace& exec, Vector<float> values, const Shards& shards) const {
+void LaneReducer::gather(const ExecSpace& exec, Vector<float> values, const Shards& shards) {
   if (ranks_.size() == 1 || values.size == 0) return;
   fence(exec, "moray::reduce: owned elements before the exchange");
   if (!shards.pieces().empty()) {
@@ -126,7 +140,8 @@ void LaneReducer::gather(const ExecSpace& exec, Vector<float> values, const Shar
     const ElementRange mine = shards.path()[level];
     const ElementRange other =
         other_half(shards.path()[level - 1], mine, (ranks_.rank() & distance) == 0);
-    exchange(ranks_, part(values, mine), part(values, other), ranks_.rank() ^ distance);
+    exchange(ranks_, part(values, mine), part(values, other), ranks_.rank() ^ distance,
+             weights_sent_[level - 1]);
   }
 }
 

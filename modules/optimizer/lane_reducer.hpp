@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "comm/message.hpp"
 #include "core/arena.hpp"
@@ -15,7 +16,7 @@ namespace moray {
 /// holds the lanes equal to J mod R. What owners make of the sums comes back by `gather`.
 class LaneReducer {
  public:
-  explicit LaneReducer(const Communicator& ranks) : ranks_(ranks) {}
+  explicit LaneReducer(const Communicator& ranks);
 
   /// Floats that arrive at a time.
   static std::int64_t buffer_size(const Shards& shards);
@@ -41,7 +42,12 @@ class LaneReducer {
   void start(const ExecSpace& exec, Matrix<float> lanes, const Shards& shards,
              const Observer& observer = {});
   /// Every rank's owned elements to all ranks.
-  void gather(const ExecSpace& exec, Vector<float> values, const Shards& shards) const;
+  void gather(const ExecSpace& exec, Vector<float> values, const Shards& shards);
+
+  /// What this rank sent in reduce() and start(), and in gather(): at each level of Shards::path(), since the
+  /// beginning. Nothing where the number of ranks is no power of two, since MPI then chooses the ways.
+  const std::vector<SentBytes>& sums_sent() const { return sums_sent_; }
+  const std::vector<SentBytes>& weights_sent() const { return weights_sent_; }
 
  private:
   void fold_locally(const ExecSpace& exec, Matrix<float> lanes, const Observer& observer) const;
@@ -53,6 +59,7 @@ class LaneReducer {
   bool own_buffer_ = false;
   bool started_ = false;
   Message give_, take_;
+  std::vector<SentBytes> sums_sent_, weights_sent_;
 };
 
 }  // namespace moray

@@ -40,8 +40,7 @@ Shards::Shards(const std::vector<std::int64_t>& borders, std::int64_t ranks, std
   }
 }
 
-Shards Shards::of(const Parameters<float>& parameters, Region region, std::int64_t ranks,
-                  std::int64_t rank) {
+std::vector<std::int64_t> Shards::borders(const Parameters<float>& parameters, Region region) {
   std::vector<std::int64_t> borders = {0};
   for (const Parameter& p : parameters.list()) {
     if (!p.held || p.region != region) continue;
@@ -51,7 +50,12 @@ Shards Shards::of(const Parameters<float>& parameters, Region region, std::int64
   }
   const std::int64_t size = parameters.size(region);
   if (size > 0) borders.push_back(size);
-  return Shards(borders, ranks, rank);
+  return borders;
+}
+
+Shards Shards::of(const Parameters<float>& parameters, Region region, std::int64_t ranks,
+                  std::int64_t rank) {
+  return Shards(borders(parameters, region), ranks, rank);
 }
 
 std::int64_t Shards::distance(std::size_t level) const {

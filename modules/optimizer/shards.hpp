@@ -26,7 +26,9 @@ class Shards {
   explicit Shards(std::int64_t size = 0) : path_{{0, size}} {}
   /// `borders` in increasing order, from 0 to the size of the array.
   Shards(const std::vector<std::int64_t>& borders, std::int64_t ranks, std::int64_t rank);
-  /// Of a region of what this rank holds.
+  /// Where a region of what this rank holds may be cut.
+  static std::vector<std::int64_t> borders(const Parameters<float>& parameters, Region region);
+  /// Of such a region.
   static Shards of(const Parameters<float>& parameters, Region region, std::int64_t ranks,
                    std::int64_t rank);
 

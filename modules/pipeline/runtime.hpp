@@ -55,6 +55,8 @@ class PipelineRuntime {
   /// When each op of the last run() began and ended on this rank, without waiting, in seconds.
   const std::vector<TimelineEvent>& events() const { return events_; }
   double started() const { return started_; }
+  /// The messages of this rank.
+  const StageLink& link() const { return link_; }
 
  private:
   struct Live {

@@ -141,9 +141,11 @@ void StageLink::send(const ExecSpace& exec, const Transfer& transfer) {
     copy_to_host(rows.data, lane.host[at].size(), lane.host[at].data());
     from = lane.host[at].data();
   }
+  const SentBytes before = ranks_.sent();
   lane.messages[at].send(ranks_, from, rows.rows,
                          rows.cols * static_cast<std::int64_t>(sizeof(float)), transfer.peer,
                          transfer.tag);
+  sent_[static_cast<std::size_t>(transfer.payload)] += ranks_.sent() - before;
 }
 
 void StageLink::end() {

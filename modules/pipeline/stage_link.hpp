@@ -42,6 +42,8 @@ class StageLink {
   /// Waits for all that was sent.
   void end();
   int rank() const { return ranks_.rank(); }
+  /// What was sent to other ranks since the beginning.
+  const SentBytes& sent(Payload payload) const { return sent_[static_cast<std::size_t>(payload)]; }
 
  private:
   struct Lane {
@@ -71,6 +73,7 @@ class StageLink {
   std::array<Lane, kTransferTags> sends_;
   std::array<HandedOver, kTransferTags> handed_over_;
   std::array<Arrivals, kTransferTags> receives_;
+  std::array<SentBytes, 2> sent_;
 };
 
 }  // namespace moray

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/gemm/gemm_workspace.hpp"
+#include "moe/token_links.hpp"
 #include "moe/token_traffic.hpp"
 #include "training/layout_rules.hpp"
 #include "training/rank_memory.hpp"
@@ -24,16 +25,6 @@ FlopPlan count_flops(const Deck& deck, std::int64_t active) {
   return flops;
 }
 
-/// Probability that none of K of E experts is among n of them.
-double chance_of_none(std::int64_t experts, std::int64_t choices, std::int64_t n) {
-  double chance = 1;
-  for (std::int64_t k = 0; k < choices; ++k) {
-    chance *= static_cast<double>(std::max<std::int64_t>(experts - n - k, 0)) /
-              static_cast<double>(experts - k);
-  }
-  return chance;
-}
-
 TrafficPlan plan_traffic(const Deck& deck, const ExpertShare& share, std::int64_t tokens) {
   const MoeConfig& moe = deck.model.moe;
   TrafficPlan traffic;
@@ -42,19 +33,12 @@ TrafficPlan plan_traffic(const Deck& deck, const ExpertShare& share, std::int64_
   traffic.node_ranks = share.node_ranks;
   traffic.two_hops = share.two_hops;
   const std::int64_t local = share.count(moe.experts);
-  const double reaches = 1 - chance_of_none(moe.experts, moe.top_k, local);
-  const std::int64_t node = share.node_ranks > 0 ? share.node_ranks : share.shares;
-  const auto nodes = static_cast<double>(share.shares / node);
-  const auto ranks = static_cast<double>(share.shares);
-  if (share.two_hops) {
-    traffic.across = (nodes - 1) * (1 - chance_of_none(moe.experts, moe.top_k, local * node));
-    traffic.inside = (ranks - nodes) * reaches;  // from where a token lands in each node
-  } else {
-    traffic.across = (ranks - static_cast<double>(node)) * reaches;
-    traffic.inside = static_cast<double>(node - 1) * reaches;
+  for (const TokenFlow& flow : even_flows(share, moe)) {
+    traffic.across += flow.across_out / static_cast<double>(share.shares);
+    traffic.inside += flow.inside_out / static_cast<double>(share.shares);
   }
   const std::int64_t choices = std::min(moe.top_k, local);
-  traffic.row_bytes = 4 * (deck.model.model.width + 2 * choices);
+  traffic.row_bytes = copy_bytes(deck.model.model.width, choices).dispatch;
   Arena arena;
   const TokenTraffic<float> planned(arena, share, 1, tokens, moe.experts, moe.top_k, 1);
   traffic.mean_rows = tokens * moe.top_k;
@@ -135,6 +119,7 @@ Plan make_plan(const Deck& deck) {
   const AttentionConfig& attention = deck.model.attention;
   plan.cache_elements = deck.model.model.layers * (attention.latent + attention.rope_width);
   plan_memory(deck, plan);
+  plan.links = plan_links(deck);
   const Timeline timeline(deck.batch, deck.length);
   plan.steps = timeline.total();
   plan.tokens_per_step = deck.batch.sequences * deck.batch.length;

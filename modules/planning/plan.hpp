@@ -6,6 +6,7 @@
 
 #include "core/arena.hpp"
 #include "model/model.hpp"
+#include "planning/link_plan.hpp"
 #include "planning/parameter_plan.hpp"
 #include "training/training_config.hpp"
 
@@ -23,8 +24,8 @@ struct FlopPlan {
 
 /// What a deck will need, before anything is allocated: the code that allocates, with an arena that
 /// counts. Starts neither MPI nor Kokkos and takes seconds for 671 billion parameters.
-/// Tokens on their way to experts of other ranks, of one micro-batch and layer, when every set of K
-/// experts is as likely.
+/// Tokens on their way to experts of other ranks, of one micro-batch and layer, when experts are even
+/// (even_flows()).
 struct TrafficPlan {
   std::int64_t shares = 1;      ///< ranks of an expert group
   std::int64_t node_ranks = 0;  ///< of a node, where a group spans nodes
@@ -64,6 +65,7 @@ struct Plan {
   std::int64_t product_bytes = 0;  ///< packed operands, outside the arena; grows with the threads
   std::int64_t total_bytes() const;
   TrafficPlan traffic;
+  LinkPlan links;  ///< of a step at the full batch
 
   std::int64_t steps = 0;            ///< of the run
   std::int64_t tokens_per_step = 0;  ///< at the full batch

@@ -39,6 +39,14 @@ void write_run_profile(const std::string& run, const RunProfile& profile) {
     kernels.push_back(
         {{"name", kernel.name}, {"calls", kernel.calls}, {"seconds", kernel.seconds}});
   }
+  Json sent = Json::array();
+  for (const RunProfile::Sent& kind : profile.sent) {
+    sent.push_back({{"name", kind.name},
+                    {"inside_mean", kind.inside_mean},
+                    {"inside_most", kind.inside_most},
+                    {"across_mean", kind.across_mean},
+                    {"across_most", kind.across_most}});
+  }
   Json arena;
   for (std::size_t i = 0; i < kMemoryNames.size(); ++i)
     arena[std::string(kMemoryNames[i])] = profile.arena[i];
@@ -51,6 +59,7 @@ void write_run_profile(const std::string& run, const RunProfile& profile) {
                      {"seconds", profile.seconds},
                      {"resident_bytes", {{"started", profile.started}, {"peak", profile.peak}}},
                      {"arena_bytes", arena},
+                     {"sent_bytes_per_step", sent},
                      {"parts", parts},
                      {"kernels", kernels}};
   replace_text(run_profile_path(run), json.dump(1) + "\n");
@@ -76,6 +85,14 @@ RunProfile read_run_profile(const std::string& run) {
     const std::string name(kMemoryNames[i]);
     // Runs from before there was this kind of memory had none of it.
     if (arena.contains(name)) profile.arena[i] = json_integer(arena, name.c_str(), place);
+  }
+  if (json.contains("sent_bytes_per_step")) {  // not in runs from before they were counted
+    for (const nlohmann::json& kind : json_array(json, "sent_bytes_per_step", place)) {
+      profile.sent.push_back(
+          {json_string(kind, "name", place), json_real(kind, "inside_mean", place),
+           json_real(kind, "inside_most", place), json_real(kind, "across_mean", place),
+           json_real(kind, "across_most", place)});
+    }
   }
   for (const nlohmann::json& part : json_array(json, "parts", place)) {
     profile.parts.push_back({json_string(part, "name", place), json_integer(part, "calls", place),

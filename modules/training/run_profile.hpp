@@ -28,6 +28,15 @@ struct RunProfile {
   /// Of rank 0, those that took longest first; empty where kernels are not counted.
   std::vector<KernelTimes::Kernel> kernels;
 
+  /// Bytes that a rank sent in a step, mean over the steps of this start, of each kind (link_bytes.hpp) of which
+  /// there were any: inside its node and across nodes, mean over ranks and of the rank that sent most.
+  struct Sent {
+    std::string name;
+    double inside_mean = 0, inside_most = 0;
+    double across_mean = 0, across_most = 0;
+  };
+  std::vector<Sent> sent;
+
   // Bytes; the largest of all ranks.
   std::int64_t started = 0;  ///< resident before the session took anything: program and libraries
   std::int64_t peak = 0;     ///< resident at most so far

@@ -76,6 +76,7 @@ class TrainingSession {
   void print_step(const StepReport& report, double seconds, double validation) const;
   void print_sample(std::int64_t step);
   RunProfile profile();
+  std::vector<RunProfile::Sent> sent_in_a_step() const;
   void write_profile();
   void print_timers();
   void print_end(ExitCode code);
@@ -116,6 +117,7 @@ class TrainingSession {
   double begin_seconds_ = 0;      ///< that steps waited when the save under way was begun
   double last_save_at_ = 0;       ///< of the stop watch
   double mean_step_seconds_ = 0;
+  LinkBytes sent_;  ///< by this rank, in the steps of this start
   struct {
     std::size_t validation, sample, checkpoint;
   } part_;  ///< of the trainer's timers

@@ -89,7 +89,32 @@ void TrainingSession::print_sample(std::int64_t step) {
                      data_.tokenizer().decode(made));
 }
 
-/// Time and memory of all ranks; kernels of this one.
+/// Means over the steps so far, of all ranks.
+std::vector<RunProfile::Sent> TrainingSession::sent_in_a_step() const {
+  std::array<std::int64_t, 2 * kLinkNames.size()> sums;
+  for (std::size_t kind = 0; kind < kLinkNames.size(); ++kind) {
+    sums[2 * kind] = sent_.kinds[kind].inside;
+    sums[2 * kind + 1] = sent_.kinds[kind].across;
+  }
+  auto most = sums;
+  ranks_.sum(sums);
+  ranks_.maximum(std::span<std::int64_t>(most));
+  const auto steps = static_cast<double>(std::max<std::int64_t>(step_ - first_step_, 1));
+  const auto mean = [&](std::int64_t sum) {
+    return static_cast<double>(sum) / steps / static_cast<double>(ranks_.size());
+  };
+  std::vector<RunProfile::Sent> sent;
+  for (std::size_t kind = 0; kind < kLinkNames.size(); ++kind) {
+    const std::size_t inside = 2 * kind, across = inside + 1;
+    if (sums[inside] + sums[across] == 0) continue;
+    sent.push_back({std::string(kLinkNames[kind]), mean(sums[inside]),
+                    static_cast<double>(most[inside]) / steps, mean(sums[across]),
+                    static_cast<double>(most[across]) / steps});
+  }
+  return sent;
+}
+
+/// Time, memory and messages of all ranks; kernels of this one.
 RunProfile TrainingSession::profile() {
   const auto& parts = trainer_.timers().parts();
   std::vector<double> slowest;
@@ -111,6 +136,7 @@ RunProfile TrainingSession::profile() {
   for (std::size_t i = 0; i < parts.size(); ++i)
     result.parts.push_back({parts[i].name, parts[i].calls, slowest[i], mean[i] / ranks_.size()});
   result.kernels = kernel_times_.kernels();
+  result.sent = sent_in_a_step();
   result.started = bytes[0];
   result.peak = bytes[1];
   std::copy(bytes.begin() + 2, bytes.end(), result.arena.begin());
@@ -129,7 +155,7 @@ void TrainingSession::write_profile() {
   });
 }
 
-/// Where the time went, over all ranks.
+/// Where the time went and what was sent, over all ranks.
 void TrainingSession::print_timers() {
   const RunProfile now = profile();
   std::vector<double> slowest, mean;
@@ -139,6 +165,17 @@ void TrainingSession::print_timers() {
   }
   for (const std::string& line : timer_table(trainer_.timers(), slowest, mean, now.seconds)) {
     Log::global().info("{}", line);
+  }
+  if (now.sent.empty()) return;
+  Log::global().info("{:<24} {:>20} {:>31}", "MB sent in a step", "to ranks of its node",
+                     "to other nodes");
+  Log::global().info("{:<24} {:>9} {:>10} {:>20} {:>10}", "", "mean", "most", "mean", "most");
+  for (const RunProfile::Sent& kind : now.sent) {
+    std::string name = "  " + kind.name;
+    std::replace(name.begin(), name.end(), '_', ' ');
+    Log::global().info("{:<24} {:>9.3f} {:>10.3f} {:>20.3f} {:>10.3f}", name,
+                       kind.inside_mean / 1e6, kind.inside_most / 1e6, kind.across_mean / 1e6,
+                       kind.across_most / 1e6);
   }
 }
 

@@ -64,6 +64,7 @@ Trainer::Trainer(const Deck& deck, const Communicator& ranks)
       optimizer_(deck.optimizer, model_.parameters()),
       shards_(rank_shards(layout_, model_)),
       embedding_shards_(embedding_shards(layout_, shards_, model_)),
+      uses_reducer_(mesh_.copies(chunk_of(uses_region()))),
       part_{timers_.part("step"), timers_.part("step/data"), timers_.part("step/reduce"),
             timers_.part("step/update")},
       runtime_(model_, mesh_.pipeline(), timers_) {
@@ -92,6 +93,7 @@ void Trainer::allocate(Arena& arena) {
   const GradientBuffers buffers =
       allocate_rank(arena, layout_, shards_, model_, optimizer_, &runtime_);
   received_ = buffers.shared;
+  uses_reducer_.set_buffer(received_);
   early_chunk_ = layout_.early_chunk;
   for (int r = 0; r < kRegions; ++r) {
     LaneReducer& reducer = reducers_[static_cast<std::size_t>(r)];
@@ -130,6 +132,7 @@ StepReport Trainer::scheduled(std::int64_t step) const {
 
 StepReport Trainer::step(std::int64_t step, const Sample& sample) {
   const Timers::Scope whole(timers_, part_.step);
+  const LinkBytes before = sent_so_far();
   StepReport report = scheduled(step);
   Model<float>::Options options;
   if (model_.depth() > 0) {
@@ -144,7 +147,39 @@ StepReport Trainer::step(std::int64_t step, const Sample& sample) {
   agree_on_errors(ranks_, [&] { pass_.throw_error(); });
   update(report);
   fence(pass_.exec, "moray::trainer: end of the step");
+  sent_ = sent_so_far() - before;
   return report;
+}
+
+/// Since the beginning: what the parts of this rank counted.
+LinkBytes Trainer::sent_so_far() const {
+  LinkBytes sent;
+  sent[LinkKind::activations] = runtime_.link().sent(Payload::activation);
+  sent[LinkKind::gradients] = runtime_.link().sent(Payload::gradient);
+  sent[LinkKind::tokens] = mesh_.expert_group().sent();
+  if (mesh_.group_node_ranks() > 0) {
+    sent[LinkKind::tokens] += mesh_.across().sent();
+    sent[LinkKind::tokens] += mesh_.inside().sent();
+  }
+  for (const Region region : regions_) {
+    const LaneReducer& reducer = reducers_[static_cast<std::size_t>(region)];
+    const std::size_t levels = reducer.sums_sent().size();
+    for (std::size_t level = 0; level < levels; ++level) {
+      // The nearest partner of J = 2 j + direction is the other direction.
+      const bool directions = mesh_.shape().mirrored && level + 1 == levels;
+      const bool expert = is_expert(region);
+      sent[directions ? LinkKind::direction_sums
+           : expert   ? LinkKind::expert_sums
+                      : LinkKind::dense_sums] += reducer.sums_sent()[level];
+      sent[directions ? LinkKind::direction_weights
+           : expert   ? LinkKind::expert_weights
+                      : LinkKind::dense_weights] += reducer.weights_sent()[level];
+    }
+  }
+  sent[LinkKind::embedding] = embedding_sent_;
+  for (const SentBytes& bytes : uses_reducer_.sums_sent()) sent[LinkKind::embedding] += bytes;
+  for (const SentBytes& bytes : uses_reducer_.weights_sent()) sent[LinkKind::embedding] += bytes;
+  return sent;
 }
 
 LaneOrder Trainer::lane_order() const {

@@ -12,6 +12,7 @@
 #include "optimizer/optimizer.hpp"
 #include "optimizer/schedule.hpp"
 #include "pipeline/runtime.hpp"
+#include "training/link_bytes.hpp"
 #include "training/rank_memory.hpp"
 #include "training/timeline.hpp"
 #include "training/training_config.hpp"
@@ -87,6 +88,8 @@ class Trainer {
   const std::vector<TimelineEvent>& events() const { return runtime_.events(); }
   double started() const { return runtime_.started(); }
   const PipelineSchedule& last_schedule() const { return steps_; }
+  /// What this rank sent in the last step, by kind.
+  const LinkBytes& sent() const { return sent_; }
 
  private:
   friend class TrainingWork;
@@ -95,14 +98,20 @@ class Trainer {
   void clear_sums();
   LaneOrder lane_order() const;
   const PipelineSchedule& schedule(std::int64_t sequences);
+  /// Of the lanes of the embedding's uses.
+  Region uses_region() const {
+    return layout_.borrows_embedding ? Region::dense : model_.embedding().region;
+  }
   LaneReducer& reducer(Region region) { return reducers_[static_cast<std::size_t>(region)]; }
   std::vector<Region> regions_in_order() const;
   LaneReducer::Observer fold_observer(Region region, std::int64_t use);
   void reduce_gradients();
   void reduce_embedding_uses();
+  void send_embedding(Vector<const float> values, int place);
   void reduce(StepReport& report);
   void update(StepReport& report);
   void update_biases(const StepReport& report);
+  LinkBytes sent_so_far() const;
   std::int64_t tokens_of(const StepReport& report) const {
     return report.sequences * deck_.batch.length;
   }
@@ -120,8 +129,9 @@ class Trainer {
   Shards embedding_shards_;            ///< of each use of the embedding: its owners
   std::vector<Region> regions_;        ///< in the order in which they are reduced
   std::vector<LaneReducer> reducers_;  ///< of each region: over the copies of its tensors
-  Vector<float> received_;             ///< gradients of other ranks
-  int early_chunk_ = -1;               ///< the one whose gradients are complete first
+  LaneReducer uses_reducer_;  ///< of the embedding's uses: over the copies of what has them
+  Vector<float> received_;    ///< gradients of other ranks
+  int early_chunk_ = -1;      ///< the one whose gradients are complete first
   Message message_;
   Pass<float> pass_;
   PipelineSchedule given_;            ///< by use_schedule(), if it has ops
@@ -130,6 +140,8 @@ class Trainer {
   std::vector<std::int64_t> counts_;
   std::vector<ExactSum> use_losses_;
   ExactSum balance_;
+  SentBytes embedding_sent_;  ///< in messages, since the beginning
+  LinkBytes sent_;
   Timers timers_;
   struct {
     std::size_t step, data, reduce, update;

@@ -50,6 +50,15 @@ std::vector<Region> Trainer::regions_in_order() const {
   return regions;
 }
 
+/// Values of the embedding to another place of the pipeline.
+void Trainer::send_embedding(Vector<const float> values, int place) {
+  const SentBytes before = mesh_.pipeline().sent();
+  message_.send(mesh_.pipeline(), values.data, values.size,
+                static_cast<std::int64_t>(sizeof(float)), place, kEmbeddingTag);
+  message_.wait();
+  embedding_sent_ += mesh_.pipeline().sent() - before;
+}
+
 /// The sums of the embedding's uses by MTP modules, each over its own lanes, are added to that of the
 /// trunk in the order of uses, on the owners of the embedding. Where the modules are on the ranks of the
 /// embedding, these hold lanes of the other direction than the embedding's own (DualPipe); as the last
@@ -58,20 +67,18 @@ std::vector<Region> Trainer::regions_in_order() const {
 void Trainer::reduce_embedding_uses() {
   const bool exact = deck_.run.determinism == "exact";
   const ElementRange owned = embedding_shards_.owned();
-  const Region region = layout_.borrows_embedding ? Region::dense : model_.embedding().region;
+  const Region region = uses_region();
   const auto bytes = static_cast<std::int64_t>(sizeof(float));
   for (std::int64_t use = 1; use <= model_.depth(); ++use) {
     Vector<float> sum;
     if (!model_.embedding_uses().empty()) {
       const Matrix<float>& lanes = model_.embedding_uses()[static_cast<std::size_t>(use - 1)];
-      reducer(region).reduce(pass_.exec, lanes, embedding_shards_, exact,
-                             fold_observer(region, use));
+      uses_reducer_.reduce(pass_.exec, lanes, embedding_shards_, exact, fold_observer(region, use));
       sum = {lanes.data + owned.begin, owned.size()};
     }
     if (layout_.borrows_embedding) {
       fence(pass_.exec, "moray::trainer: a use of the embedding before it is sent");
-      message_.send(mesh_.pipeline(), sum.data, sum.size, bytes, 0, kEmbeddingTag);
-      message_.wait();
+      send_embedding({sum.data, sum.size}, 0);
     }
     if (layout_.lends_embedding) {
       sum = received_.slice(0, owned.size());
@@ -93,16 +100,14 @@ void Trainer::weights_changed() {
   fence(pass_.exec, "moray::trainer: the embedding before it is sent");
   if (layout_.lends_embedding) {
     const float* embedding = model_.parameters().weight(model_.embedding()).data;
-    message_.send(mesh_.pipeline(), embedding + owned.begin, owned.size(), bytes,
-                  mesh_.pipeline().size() - 1, kEmbeddingTag);
-    message_.wait();
+    send_embedding({embedding + owned.begin, owned.size()}, mesh_.pipeline().size() - 1);
     return;
   }
   const Matrix<float> copy = model_.embedding_copy();
   message_.receive(mesh_.pipeline(), copy.data + owned.begin, owned.size(), bytes, 0,
                    kEmbeddingTag);
   message_.wait();
-  reducer(Region::dense).gather(pass_.exec, {copy.data, copy.rows * copy.cols}, embedding_shards_);
+  uses_reducer_.gather(pass_.exec, {copy.data, copy.rows * copy.cols}, embedding_shards_);
 }
 
 }  // namespace moray

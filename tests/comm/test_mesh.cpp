@@ -55,6 +55,11 @@ TEST_CASE("every rank has one place, and stages follow each other", "[mesh]") {
       CHECK(place.share == first.share);
       CHECK(place.replica == place.data % shape.replicas());
       CHECK(group_member(shape, place, place.share) == place.data);
+      CHECK(mesh_index(shape, place.pipeline, place.data) == index);
+      MeshShape any = shape;
+      any.exact = false;
+      const MeshPlace inexact = mesh_place(any, index);
+      CHECK(mesh_index(any, inexact.pipeline, inexact.data) == index);
       places.emplace(place.pipeline, place.data);
     }
     CHECK(static_cast<std::int64_t>(places.size()) == shape.ranks());
@@ -97,6 +102,40 @@ TEST_CASE("the copies of a stage are in the order of J, those of its experts of 
         CHECK(of_all(expert, place.share) == sequence(replicas, place.share, 0));
         CHECK(of_all(expert, (directions * place.data + chunk) % replicas) ==
               sequence(replicas, 0, 1));
+      }
+    }
+  }
+}
+
+TEST_CASE("what is sent is counted by whether it leaves the node", "[mesh][mpi]") {
+  for (MeshShape shape : shapes(world().size())) {
+    for (shape.nodes = 0; shape.nodes <= shape.data;
+         shape.nodes += std::max<std::int64_t>(shape.nodes, 1)) {
+      CAPTURE(shape.pipeline, shape.data, shape.expert, shape.mirrored, shape.nodes);
+      const Mesh mesh(world(), shape);
+      // Without MPI's help: ranks of a test are on one machine, in the order of its numbers.
+      const std::int64_t in_node = shape.nodes > 0 ? shape.data / shape.nodes : shape.ranks();
+      const std::int64_t node = world().rank() / in_node;
+      const auto check = [&](const Communicator& ranks) {
+        std::int64_t inside = 0;
+        for (const std::int64_t other : of_all(ranks, node)) inside += other == node ? 4 : 0;
+        const std::vector<std::int32_t> out(static_cast<std::size_t>(ranks.size()));
+        std::vector<std::int32_t> in = out;
+        CHECK(ranks.sent() == SentBytes{});
+        ranks.all_to_all(out, in, 1);
+        CHECK(ranks.sent() == SentBytes{inside - 4, 4 * ranks.size() - inside});
+      };
+      for (const Communicator* ranks : {&mesh.pipeline(), &mesh.data(), &mesh.expert_group()})
+        check(*ranks);
+      // Ranks that meet take their chunks in the order of stages.
+      for (std::int64_t stage = 0; shape.mirrored && stage < shape.pipeline; ++stage) {
+        for (const int chunk : {0, 1}) {
+          if (stage !=
+              (chunk == 0 ? mesh.place().pipeline : shape.pipeline - 1 - mesh.place().pipeline))
+            continue;
+          check(mesh.copies(chunk));
+          check(mesh.expert_copies(chunk));
+        }
       }
     }
   }

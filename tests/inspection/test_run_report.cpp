@@ -239,6 +239,7 @@ TEST_CASE("the profile of a run reads back", "[report]") {
   profile.seconds = 12.25;
   profile.parts = {{"step", 10, 8.5, 8.25}, {"step/forward", 10, 3, 2}, {"samples", 0, 0, 0}};
   profile.kernels = {{"moray::gemm::portable", 7, 1.5}};
+  profile.sent = {{"tokens", 1.5, 2, 3.5, 4}};
   profile.started = 1000;
   profile.peak = 5000;
   profile.arena = {1, 2, 3, 4, 5, 6};
@@ -250,6 +251,13 @@ TEST_CASE("the profile of a run reads back", "[report]") {
   REQUIRE(read.parts.size() == 3);
   CHECK(read.parts[1].name == "step/forward");
   CHECK(read.parts[1].mean == 2);
+
+  REQUIRE(read.sent.size() == 1);
+  CHECK(read.sent[0].name == "tokens");
+  CHECK(read.sent[0].inside_mean == 1.5);
+  CHECK(read.sent[0].inside_most == 2);
+  CHECK(read.sent[0].across_mean == 3.5);
+  CHECK(read.sent[0].across_most == 4);
 
   REQUIRE(read.kernels.size() == 1);
   CHECK(read.kernels[0].name == "moray::gemm::portable");
