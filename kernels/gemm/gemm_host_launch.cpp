@@ -15,6 +15,9 @@ constexpr std::int64_t kRowTiles = 8;
 /// register tiles) that a tile keeps at least.
 constexpr std::int64_t kTilesPerThread = 4;
 constexpr std::int64_t kColumnTiles = 4;
+/// Operations that a tile has at most, a millisecond or two of one core. Of several threads the one
+/// that moves messages (core/progress.hpp) waits as long for the last tiles of the others.
+constexpr std::int64_t kTileOperations = 200'000'000;
 
 /// Column tiles that are packed together: rows of b are read in long pieces.
 constexpr std::int64_t kPackColumns = 8;
@@ -63,14 +66,22 @@ void multiply_tile(const HostGemm& host, GemmForm form, const GemmPiece& piece, 
   } while (l < piece.depth);
 }
 
-/// Cuts the c of each piece into tiles and returns their number.
+/// Column tiles that a tile of c of this piece may have.
+std::int64_t most_column_tiles(const HostGemm& host, const GemmPiece& piece) {
+  const std::int64_t rows = std::min(piece.tile_rows, piece.task->m);
+  const std::int64_t one = 2 * rows * host.tile_columns * std::max<std::int64_t>(piece.depth, 1);
+  return std::max<std::int64_t>(kTileOperations / one, 1);
+}
+
+/// Cuts the c of each piece into tiles and returns their number. No bit depends on how: a tile goes
+/// through all steps of k of its chains.
 std::int64_t cut(const ExecSpace& exec, const HostGemm& host, std::vector<GemmPiece>& pieces) {
   const auto count = [&](std::int64_t columns_at_most) {
     std::int64_t tiles = 0;
     for (GemmPiece& piece : pieces) {
       const std::int64_t columns = ceil_divide(piece.columns, host.tile_columns);
       piece.tile_rows = kRowTiles * host.tile_rows;
-      piece.tile_columns = std::min(columns, columns_at_most);
+      piece.tile_columns = std::min({columns, columns_at_most, most_column_tiles(host, piece)});
       piece.row_tiles = ceil_divide(piece.task->m, piece.tile_rows);
       piece.column_tiles = ceil_divide(columns, piece.tile_columns);
       piece.tile_begin = tiles;

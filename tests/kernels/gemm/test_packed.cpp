@@ -58,6 +58,10 @@ TEST_CASE("packed weights give the same bits, one product or many", "[gemm][pack
           }
         }
       }
+      // So wide that a tile of c has not all columns.
+      std::mt19937 same = random;
+      plain.emplace_back(form, 90, 1050, 1300, 0, same);
+      products.emplace_back(form, 90, 1050, 1300, random);
       std::vector<PackedGemmTask> tasks;
       for (PackedProduct& p : products) tasks.push_back(p.task());
       const ExecSpace exec;
