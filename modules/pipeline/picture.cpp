@@ -18,6 +18,16 @@ constexpr Paint kInput[] = {{"#8fd19e", "#222"}, {"#3f9159", "#fff"}};
 constexpr Paint kWeight[] = {{"#8fb8ea", "#222"}, {"#3c6fb4", "#fff"}};
 constexpr Paint kBackward[] = {{"#5fbf9f", "#222"}, {"#17806d", "#fff"}};
 
+// All that is no op is of a class, which a reader who prefers the dark sees in other colours.
+constexpr const char* kDark =
+    "<style>@media(prefers-color-scheme:dark){.ground{fill:#0d1117}.idle{fill:#262c36}"
+    ".word{fill:#e6edf3}.number{fill:#9da7b3}.mark{fill:#6e7681}}</style>";
+constexpr const char* kGround = "class=\"ground\" fill=\"#fff\"";
+constexpr const char* kIdle = "class=\"idle\" fill=\"#eceff1\"";
+constexpr const char* kWord = "class=\"word\" fill=\"#222\"";
+constexpr const char* kNumber = "class=\"number\" fill=\"#555\"";
+constexpr const char* kMark = "class=\"mark\" fill=\"#777\"";
+
 constexpr double kLeft = 64;
 constexpr double kTop = 34;
 constexpr double kRow = 26;
@@ -67,9 +77,9 @@ class Picture {
     out_ = fmt::format(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
         "viewBox=\"0 0 {0:.0f} {1:.0f}\" font-family=\"Helvetica, Arial, sans-serif\" "
-        "font-size=\"10\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
-        width, height);
-    text(kLeft, 20, "start", "#222", options_.title, " font-size=\"14\" font-weight=\"bold\"");
+        "font-size=\"10\">\n{2}\n<rect width=\"100%\" height=\"100%\" {3}/>\n",
+        width, height, kDark, kGround);
+    text(kLeft, 20, "start", kWord, options_.title, " font-size=\"14\" font-weight=\"bold\"");
     for (int rank = 0; rank < static_cast<int>(timeline_.ranks.size()); ++rank) row(rank);
     axis();
     legend();
@@ -79,33 +89,33 @@ class Picture {
  private:
   double x(double time) const { return kLeft + options_.width * time / range_; }
 
-  void text(double at, double y, const char* anchor, const char* fill, const std::string& words,
-            const char* more = "") {
-    out_ +=
-        fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" fill=\"{}\"{}>{}</text>\n",
-                    at, y, anchor, fill, more, escaped(words));
+  void text(double at, double y, const char* anchor, const std::string& paint,
+            const std::string& words, const char* more = "") {
+    out_ += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" {}{}>{}</text>\n", at,
+                        y, anchor, paint, more, escaped(words));
   }
-  void box(double left, double y, double width, double height, const char* fill) {
-    out_ += fmt::format(
-        "<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" fill=\"{}\"/>\n", left,
-        y, width, height, fill);
+  void box(double left, double y, double width, double height, const std::string& paint) {
+    out_ += fmt::format("<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" {}/>\n",
+                        left, y, width, height, paint);
   }
+  static std::string filled(const char* colour) { return fmt::format("fill=\"{}\"", colour); }
   void part(double left, double y, double width, double height, const Paint& paint, int micro) {
-    box(left, y, width, height, paint.fill);
+    box(left, y, width, height, filled(paint.fill));
     if (width > number_width_ && height > 8)
-      text(left + width / 2, y + height / 2 + 3.5, "middle", paint.text, fmt::format("{}", micro));
+      text(left + width / 2, y + height / 2 + 3.5, "middle", filled(paint.text),
+           fmt::format("{}", micro));
   }
 
   void row(int rank) {
     const double y = kTop + kRow * rank;
     const double height = kRow - kGap;
-    text(kLeft - 8, y + height / 2 + 4, "end", "#222", fmt::format("rank {}", rank),
+    text(kLeft - 8, y + height / 2 + 4, "end", kWord, fmt::format("rank {}", rank),
          " font-size=\"12\"");
-    box(kLeft, y, x(timeline_.end()) - kLeft, height, "#eceff1");
+    box(kLeft, y, x(timeline_.end()) - kLeft, height, kIdle);
     for (const TimelineEvent& e : timeline_.ranks[static_cast<std::size_t>(rank)])
       event(e, y, height);
     const double idle = timeline_.idle(rank);
-    text(x(timeline_.end()) + 8, y + height / 2 + 4, "start", "#555",
+    text(x(timeline_.end()) + 8, y + height / 2 + 4, "start", kNumber,
          fmt::format("waits {:.4g} ({:.1f} %)", idle,
                      100 * idle / std::max(timeline_.end(), 1e-300)));
   }
@@ -143,10 +153,10 @@ class Picture {
     const double step = axis_step(range_);
     for (int i = 0; i * step <= range_ * (1 + 1e-9); ++i) {
       const double at = x(i * step);
-      box(at, bottom_, 1, 5, "#777");
-      text(at, bottom_ + 16, "middle", "#555", fmt::format("{:.6g}", i * step));
+      box(at, bottom_, 1, 5, kMark);
+      text(at, bottom_ + 16, "middle", kNumber, fmt::format("{:.6g}", i * step));
     }
-    text(x(range_) + 8, bottom_ + 16, "start", "#555", options_.unit);
+    text(x(range_) + 8, bottom_ + 16, "start", kNumber, options_.unit);
   }
 
   void legend() {
@@ -157,7 +167,7 @@ class Picture {
       if (!occurs(kind) && !(occurs(OpKind::FB) && kind == OpKind::BW)) return;
       for (int chunk = 0; chunk < (two ? 2 : 1); ++chunk, at += 16)
         part(at, y, 15, 15, paint[chunk], chunk);
-      text(at + 4, y + 11.5, "start", "#222", words, " font-size=\"12\"");
+      text(at + 4, y + 11.5, "start", kWord, words, " font-size=\"12\"");
       at += 24 + 6.4 * static_cast<double>(std::string(words).size());
     };
     entry(OpKind::F, kForward, "forward (F)");
@@ -167,7 +177,7 @@ class Picture {
     if (!two) return;
     part(at, y, 15, 7.5, kForward[0], 0);
     part(at, y + 7.5, 15, 7.5, kBackward[1], 0);
-    text(at + 20, y + 11.5, "start", "#222",
+    text(at + 20, y + 11.5, "start", kWord,
          "overlapped forward and backward (FB); 0 and 1 are the rank's chunks",
          " font-size=\"12\"");
   }

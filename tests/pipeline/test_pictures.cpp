@@ -85,6 +85,9 @@ TEST_CASE("a picture has each op with its times", "[pipeline]") {
     CHECK(svg.find("P &lt; 5 &amp; N &gt; 7") != std::string::npos);
     CHECK(svg.find("<title>F0:0 from 0 to 1 ms</title>") != std::string::npos);
     CHECK(count(svg, "waits ") == 4);
+    // Rows without an op and words have a colour for the dark; the ops have the same in both.
+    CHECK(count(svg, "prefers-color-scheme:dark") == 1);
+    CHECK(count(svg, "class=\"idle\"") == 4);
     CHECK((svg.find("overlapped") != std::string::npos) == (timeline.shape.chunks() == 2));
   }
 }
