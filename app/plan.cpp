@@ -41,11 +41,16 @@ void print_json(const std::string& path, const Plan& plan, const Hardware* hardw
   for (const ModuleParameters& m : plan.parameters.modules)
     modules.push_back({{"name", m.name}, {"total", m.total}, {"active", m.active}});
   nlohmann::ordered_json places = nlohmann::ordered_json::array();
-  for (const Plan::Place& place : plan.places)
-    places.push_back({{"bytes", place.bytes},
+  for (const Plan::Place& place : plan.places) {
+    nlohmann::ordered_json arena;
+    for (std::size_t i = 0; i < kMemoryNames.size(); ++i)
+      arena[std::string(kMemoryNames[i])] = place.memory.bytes[i];
+    places.push_back({{"bytes", place.bytes()},
+                      {"arena_bytes", arena},
                       {"micro_batches_alive", place.slots},
                       {"weights_put_off", place.put_off},
                       {"layers", layers_text(place.chunks)}});
+  }
   nlohmann::ordered_json bytes;
   for (std::size_t i = 0; i < plan.bytes.size(); ++i)
     bytes[std::string(kMemoryNames[i])] = plan.bytes[i];

@@ -67,7 +67,7 @@ void print_places(const Deck& deck, const Plan& plan) {
   for (std::size_t p = 0; p < plan.places.size(); ++p) {
     const Plan::Place& place = plan.places[p];
     fmt::print("  {:<14} {:>18} {:>18}   {} micro-batches alive, {} put off; {}\n",
-               fmt::format("place {}", p), grouped(place.bytes), bytes_text(place.bytes),
+               fmt::format("place {}", p), grouped(place.bytes()), bytes_text(place.bytes()),
                place.slots, place.put_off, layers_text(place.chunks));
   }
 }

@@ -1,6 +1,7 @@
 #include "planning/plan.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "kernels/gemm/gemm_workspace.hpp"
 #include "moe/token_links.hpp"
@@ -57,20 +58,29 @@ std::int64_t unsplit_optimizer(const Deck& deck, const Parameters<float>& parame
   return arena.bytes(Memory::optimizer);
 }
 
-/// What a rank takes, and how many elements it owns.
-std::int64_t count_memory(const Deck& deck, const RankLayout& layout, Model<float>& model,
-                          Arena& arena) {
+}  // namespace
+
+RankMemory plan_rank_memory(const Deck& deck, const RankLayout& layout) {
+  Model<float> model(deck.model, layout.share, layout.chunks);
   Optimizer optimizer(deck.optimizer, model.parameters());
+  Arena arena;
   allocate_rank(arena, layout, rank_shards(layout, model), model, optimizer, nullptr);
   const auto sampler = layout.pipeline.ranks == 1 ? make_sample_decoder(deck, layout.share)
                                                   : std::unique_ptr<Decoder<float>>();
   if (sampler) sampler->allocate(arena, &model);
   allocate_snapshot(arena, deck.checkpoint,
-                    owned_bytes(model, optimizer, [](std::size_t) { return true; }));
-  std::int64_t owned = 0;
-  for (const Optimizer::Piece& piece : optimizer.pieces()) owned += piece.count;
-  return owned;
+                    owned_bytes(model, optimizer, [&](std::size_t moe_layer) {
+                      return saves_gate(layout, model, moe_layer);
+                    }));
+  RankMemory memory;
+  for (std::size_t i = 0; i < memory.bytes.size(); ++i)
+    memory.bytes[i] = arena.bytes(static_cast<Memory>(i));
+  for (const Optimizer::Piece& piece : optimizer.pieces()) memory.owned_elements += piece.count;
+  memory.optimizer_unsplit = unsplit_optimizer(deck, model.parameters());
+  return memory;
 }
+
+namespace {
 
 void plan_memory(const Deck& deck, Plan& plan) {
   plan.data_ranks = data_ranks(deck);
@@ -84,19 +94,16 @@ void plan_memory(const Deck& deck, Plan& plan) {
     plan.expert_lanes = layout.use.expert_lanes;
     if (p == 0)
       plan.traffic = plan_traffic(deck, layout.share, layout.use.sequences * layout.use.rows);
-    Arena arena;
-    Model<float> model(deck.model, layout.share, layout.chunks);
-    const std::int64_t owned = count_memory(deck, layout, model, arena);
     plan.stages = to_text(layout.stages);
     plan.places.push_back(
-        {layout.chunks, layout.needs.slots, layout.needs.deferred, arena.total_bytes()});
-    if (p > 0 && arena.total_bytes() <= plan.places[plan.largest].bytes) continue;
-    plan.largest = static_cast<std::size_t>(p);
-    for (std::size_t i = 0; i < plan.bytes.size(); ++i)
-      plan.bytes[i] = arena.bytes(static_cast<Memory>(i));
-    plan.owned_elements = owned;
-    plan.optimizer_unsplit = unsplit_optimizer(deck, model.parameters());
+        {layout.chunks, layout.needs.slots, layout.needs.deferred, plan_rank_memory(deck, layout)});
+    if (plan.places.back().bytes() > plan.places[plan.largest].bytes())
+      plan.largest = static_cast<std::size_t>(p);
   }
+  const RankMemory& fullest = plan.places[plan.largest].memory;
+  plan.bytes = fullest.bytes;
+  plan.owned_elements = fullest.owned_elements;
+  plan.optimizer_unsplit = fullest.optimizer_unsplit;
   if (kHostBackend) {
     plan.product_bytes =
         GemmWorkspace::capacity_for(deck.run.threads) * static_cast<std::int64_t>(sizeof(float));
@@ -105,10 +112,12 @@ void plan_memory(const Deck& deck, Plan& plan) {
 
 }  // namespace
 
+std::int64_t RankMemory::total_bytes() const {
+  return std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0});
+}
+
 std::int64_t Plan::total_bytes() const {
-  std::int64_t total = product_bytes;
-  for (const std::int64_t b : bytes) total += b;
-  return total;
+  return product_bytes + places[largest].bytes();
 }
 
 Plan make_plan(const Deck& deck) {

@@ -22,8 +22,6 @@ struct FlopPlan {
   double training() const { return 3 * forward; }
 };
 
-/// What a deck will need, before anything is allocated: the code that allocates, with an arena that
-/// counts. Starts neither MPI nor Kokkos and takes seconds for 671 billion parameters.
 /// Tokens on their way to experts of other ranks, of one micro-batch and layer, when experts are even
 /// (even_flows()).
 struct TrafficPlan {
@@ -36,6 +34,19 @@ struct TrafficPlan {
   std::int64_t mean_rows = 0, planned_rows = 0, most_rows = 0;  ///< that a rank's experts receive
 };
 
+/// The memory of one rank.
+struct RankMemory {
+  std::array<std::int64_t, kMemoryNames.size()> bytes = {};  ///< of the arena, by category
+  std::int64_t owned_elements = 0;                           ///< of the weights
+  /// The optimizer's part if the rank had that of all that it holds (no ZeRO).
+  std::int64_t optimizer_unsplit = 0;
+  std::int64_t total_bytes() const;
+};
+/// What a training run takes from the arena of the rank with this layout.
+RankMemory plan_rank_memory(const Deck& deck, const RankLayout& layout);
+
+/// What a deck will need, before anything is allocated: the code that allocates, with an arena that
+/// counts. Starts neither MPI nor Kokkos and takes seconds for 671 billion parameters.
 struct Plan {
   ParameterPlan parameters;
   FlopPlan flops;
@@ -46,7 +57,8 @@ struct Plan {
     std::vector<ModelChunk> chunks;  ///< what this one has
     int slots = 1;                   ///< micro-batches whose activations it keeps
     int put_off = 0;                 ///< micro-batches whose weight gradients it puts off
-    std::int64_t bytes = 0;          ///< of its arena
+    RankMemory memory;
+    std::int64_t bytes() const { return memory.total_bytes(); }
   };
   std::vector<Place> places;
   std::string stages;       ///< layers of each stage

@@ -126,6 +126,17 @@ Shards embedding_shards(const RankLayout& layout, const ModelShards& shards,
   return within(rank_shards(first, lender), lender.embedding());
 }
 
+bool saves_gate(const RankLayout& layout, const Model<float>& model, std::size_t moe_layer) {
+  const auto dense = model.config().model.layers - model.trunk_moe_layers();
+  const auto layer = static_cast<std::int64_t>(moe_layer);
+  for (std::size_t c = 0; c < layout.chunks.size(); ++c) {
+    const ModelChunk& chunk = layout.chunks[c];
+    const bool has = layer < model.trunk_moe_layers() ? chunk.has(dense + layer) : chunk.head;
+    if (has) return layout.deals[c].rank == 0;
+  }
+  return false;
+}
+
 GradientBuffers allocate_rank(Arena& arena, const RankLayout& layout, const ModelShards& shards,
                               Model<float>& model, Optimizer& optimizer, PipelineRuntime* runtime) {
   model.allocate(arena, layout.use);

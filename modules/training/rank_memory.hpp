@@ -60,6 +60,9 @@ ModelShards rank_shards(const RankLayout& layout, const Model<float>& model);
 Shards embedding_shards(const RankLayout& layout, const ModelShards& shards,
                         const Model<float>& model);
 
+/// Whether that rank saves the gate's bias and loads of a MoE layer, which all its ranks have alike.
+bool saves_gate(const RankLayout& layout, const Model<float>& model, std::size_t moe_layer);
+
 /// Where gradients of other ranks arrive, empty on one rank.
 struct GradientBuffers {
   Vector<float> shared;

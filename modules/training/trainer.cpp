@@ -228,17 +228,6 @@ void Trainer::update(StepReport& report) {
   update_biases(report);
 }
 
-bool Trainer::saves_gate(std::size_t moe_layer) const {
-  const auto dense = deck_.model.model.layers - model_.trunk_moe_layers();
-  const auto layer = static_cast<std::int64_t>(moe_layer);
-  for (std::size_t c = 0; c < layout_.chunks.size(); ++c) {
-    const ModelChunk& chunk = layout_.chunks[c];
-    const bool has = layer < model_.trunk_moe_layers() ? chunk.has(dense + layer) : chunk.head;
-    if (has) return layout_.deals[c].rank == 0;
-  }
-  return false;
-}
-
 /// Gradients, losses and loads of all ranks.
 void Trainer::reduce(StepReport& report) {
   const Timers::Scope time(timers_, part_.reduce);

@@ -82,7 +82,9 @@ class Trainer {
   /// row 0 of the model's embedding_uses(), if it has any.
   ElementRange owned_embedding_uses() const { return embedding_shards_.owned(); }
   /// Whether this rank saves the gate's bias and loads of a MoE layer.
-  bool saves_gate(std::size_t moe_layer) const;
+  bool saves_gate(std::size_t moe_layer) const {
+    return moray::saves_gate(layout_, model_, moe_layer);
+  }
   /// The ops of this rank in the last step, in seconds from its start (on the clock of
   /// steady_seconds()), and their schedule.
   const std::vector<TimelineEvent>& events() const { return runtime_.events(); }
