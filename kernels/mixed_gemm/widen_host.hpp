@@ -24,9 +24,9 @@ struct PairStrips {
   long pairs;  ///< of all steps, those of zeros included
 };
 
-/// One instruction set's conversions. Strips and rows are written in whole vectors of up to 16 numbers.
+/// One instruction set's conversions. Strips and rows are written in whole vectors of up to 32 numbers.
 struct HostWiden {
-  /// A row that runs along the sum: k numbers, then zeros up to `padded`, a multiple of 16.
+  /// A row that runs along the sum: k numbers, then zeros up to `padded`, a multiple of 32.
   void (*row)(const MixedOperand& x, long row, long k, long padded, std::uint16_t* out);
   /// One step of a sum over rows: columns [first, first + count), first a multiple of 8.
   void (*step)(const MixedOperand& x, SumStep step, long first, long count, std::uint16_t* out);
