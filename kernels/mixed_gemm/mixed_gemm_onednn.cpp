@@ -20,7 +20,7 @@ namespace {
 
 /// Rows of c that one call of oneDNN computes, for each thread: with 64 its kernel is at full speed.
 constexpr std::int64_t kRows = 64;
-/// Rows of a that are widened at a time, in calls.
+/// Rows of a that are widened at a time, in calls, at most.
 constexpr std::int64_t kCalls = 4;
 /// k is filled with zeros up to a multiple of this.
 constexpr std::int64_t kDepth = 64;
@@ -36,12 +36,16 @@ constexpr std::int64_t round_up(std::int64_t x, std::int64_t multiple) {
   return (x + multiple - 1) / multiple * multiple;
 }
 
+std::int64_t workspace_bytes() {
+  return GemmWorkspace::global().capacity() * static_cast<std::int64_t>(sizeof(float));
+}
+
 /// Memory of gemm()'s workspace, dealt out piece by piece.
 class Room {
  public:
   Room()
       : next_(reinterpret_cast<std::uint8_t*>(GemmWorkspace::global().storage())),
-        left_(GemmWorkspace::global().capacity() * static_cast<std::int64_t>(sizeof(float))) {}
+        left_(workspace_bytes()) {}
   template <class T>
   T* take(std::int64_t count) {
     const std::int64_t bytes = round_up(count * static_cast<std::int64_t>(sizeof(T)), 64);
@@ -82,7 +86,12 @@ class Product {
   void accumulate_columns(std::int64_t first, std::int64_t count, std::int64_t deepest, Room room);
   void find_steps();
   /// Rows of a that are widened at a time; columns in a weight gradient.
-  std::int64_t rows_at_once() const { return std::min(kCalls * rows_, round_up(t_.m, 16)); }
+  std::int64_t rows_at_once() const {
+    const std::int64_t bytes_of_a_call = 2 * rows_ * round_up(t_.k, kDepth);
+    const std::int64_t calls =
+        std::clamp(workspace_bytes() / 4 / bytes_of_a_call, std::int64_t{1}, kCalls);
+    return std::min(calls * rows_, round_up(t_.m, 16));
+  }
   std::int64_t columns_at_once() const {
     return std::min(std::max(kColumns, rows_), round_up(t_.m, 16));
   }
@@ -306,10 +315,8 @@ void Product::accumulate_columns(std::int64_t first, std::int64_t count, std::in
 /// Else it has nothing to sum, or its rows are too long for the workspace.
 bool fits(const ExecSpace& exec, GemmForm form, const MixedGemmTask& t) {
   if (form == GemmForm::tn) return true;
-  const std::int64_t bytes =
-      GemmWorkspace::global().capacity() * static_cast<std::int64_t>(sizeof(float));
-  const std::int64_t rows = kCalls * kRows * exec.concurrency();
-  return t.k > 0 && 2 * rows * round_up(t.k, kDepth) <= bytes / 2;
+  const std::int64_t rows = kRows * exec.concurrency();
+  return t.k > 0 && 2 * rows * round_up(t.k, kDepth) <= workspace_bytes() / 2;
 }
 
 }  // namespace

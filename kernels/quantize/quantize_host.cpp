@@ -17,8 +17,7 @@ MORAY_FUNCTION void quantize_block(ScaleRule rule, int n, const float* x, std::u
 #pragma GCC unroll 16
   for (int v = 0; v < kBlockVectors; ++v) {
     const int j = v * Float::kLanes;
-    if (j >= n) break;
-    value[v] = Float::load(x + j, n - j);
+    value[v] = j < n ? Float::load(x + j, n - j) : Float::zero();
     best = larger(magnitude_bits(value[v]), best);
   }
   const BlockScale chosen = block_scale(largest_lane(best), Format::kLargestValue, rule);
