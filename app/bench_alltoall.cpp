@@ -77,10 +77,10 @@ class Traffic {
 
   /// Tokens to their experts: rows packed, sent and received.
   void run() {
-    traffic_.dispatch_start(exec_, tokens_, received_);
+    traffic_.dispatch_start(exec_, as_bytes<float>(tokens_), received_);
     traffic_.dispatch_finish(exec_, received_);
   }
-  void start() { traffic_.dispatch_start(exec_, tokens_, received_); }
+  void start() { traffic_.dispatch_start(exec_, as_bytes<float>(tokens_), received_); }
   void finish() { traffic_.dispatch_finish(exec_, received_); }
   TokenCopies copies() const { return traffic_.copies(); }
   const std::vector<std::int32_t>& selected() const { return selected_; }
@@ -90,7 +90,8 @@ class Traffic {
  private:
   void take(Arena& arena) {
     traffic_ = TokenTraffic<float>(arena, share_, 1, kTokens, kExperts, kChoices, kWidth);
-    received_ = arena.rows<float>(Memory::activations, traffic_.planned_tokens(), kWidth);
+    received_ = arena.rows<std::byte>(Memory::activations, traffic_.planned_tokens(),
+                                      row_bytes<float>(RowFormat::real, kWidth));
     tokens_ = arena.matrix<float>(Memory::activations, kTokens, kWidth);
     weights_ = arena.matrix<float>(Memory::activations, kTokens, kChoices);
     choices_ = arena.matrix<std::int32_t>(Memory::activations, kTokens, kChoices);
@@ -103,7 +104,7 @@ class Traffic {
   std::vector<std::int32_t> selected_;
   Arena arena_;
   TokenTraffic<float> traffic_;
-  Rows<float> received_;
+  Rows<std::byte> received_;
   Matrix<float> tokens_, weights_;
   Matrix<std::int32_t> choices_;
 };

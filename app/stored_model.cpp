@@ -18,6 +18,7 @@ StoredModel::StoredModel(const std::string& path) : checkpoint_(resolve_checkpoi
 
 void StoredModel::load(Model<float>& model) const {
   load_state(checkpoint_, model_state(model));
+  model.parameters().update_copies(ExecSpace());
 }
 
 }  // namespace moray

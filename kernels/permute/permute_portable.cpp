@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <cstring>
+
+#include "core/bf16.hpp"
 #include "core/error.hpp"
 #include "kernels/permute/permute.hpp"
 
@@ -55,16 +59,21 @@ KOKKOS_INLINE_FUNCTION int count_choices(const std::int32_t* selected, int most)
 }
 
 /// sum = left + right; sum may be one of them.
-template <class Real>
+template <TreeSums kSums, class Real>
 KOKKOS_INLINE_FUNCTION void add_channels(const Real* left, const Real* right, int channels,
                                          Real* sum) {
+  if constexpr (kSums == TreeSums::bf16) {
+#pragma GCC ivdep
+    for (int j = 0; j < channels; ++j) sum[j] = bf16_decode(bf16_encode(left[j] + right[j]));
+    return;
+  }
 #pragma GCC ivdep
   for (int j = 0; j < channels; ++j) sum[j] = left[j] + right[j];
 }
 
 /// `channels` channels of one token from `begin`. A leaf is read where it lies; only sums of
 /// several are kept, and the last goes to out.
-template <class Real>
+template <TreeSums kSums, class Real>
 KOKKOS_INLINE_FUNCTION void combine_channels(const MergeOrder& order, int count,
                                              const Matrix<const Real>& rows,
                                              const std::int32_t* row_of, std::int64_t begin,
@@ -77,7 +86,7 @@ KOKKOS_INLINE_FUNCTION void combine_channels(const MergeOrder& order, int count,
     for (int merge = 0; merge < order.merges[k]; ++merge) {
       --depth;
       Real* sum = k == count - 1 && depth == 1 ? out : partial[depth - 1];
-      add_channels(stack[depth - 1], stack[depth], channels, sum);
+      add_channels<kSums>(stack[depth - 1], stack[depth], channels, sum);
       stack[depth - 1] = sum;
     }
   }
@@ -100,14 +109,28 @@ void gather_rows(const ExecSpace& exec, Matrix<const Real> in, Vector<const std:
       });
 }
 
-template <class Real>
-void tree_combine(const ExecSpace& exec, std::int64_t experts, Matrix<const Real> rows,
-                  Matrix<const std::int32_t> selected, Matrix<const std::int32_t> row_of,
-                  Matrix<Real> out) {
+void gather_row_bytes(const ExecSpace& exec, Matrix<const std::byte> in,
+                      Vector<const std::int32_t> source, Matrix<std::byte> out) {
+  static const std::string label = "moray::permute::gather_row_bytes";
+  constexpr std::int64_t kWord = 4;
+  MORAY_REQUIRE(out.rows == source.size && out.cols == in.cols && out.cols % kWord == 0);
+  // A host thread takes a row, a device thread one word of it.
+  const std::int64_t piece = kHostBackend ? out.cols : kWord;
+  const std::int64_t pieces = out.cols / std::max<std::int64_t>(piece, 1);
+  parallel_for(
+      label, exec, out.rows * pieces, KOKKOS_LAMBDA(const std::int64_t item) {
+        const std::int64_t r = item / pieces;
+        const std::int64_t begin = item % pieces * piece;
+        std::memcpy(out.row(r) + begin, in.row(source[r]) + begin,
+                    static_cast<std::size_t>(kHostBackend ? piece : kWord));
+      });
+}
+
+template <TreeSums kSums, class Real>
+void combine_tokens(const ExecSpace& exec, std::int64_t experts, Matrix<const Real> rows,
+                    Matrix<const std::int32_t> selected, Matrix<const std::int32_t> row_of,
+                    Matrix<Real> out) {
   static const std::string label = "moray::permute::tree_combine";
-  MORAY_REQUIRE(selected.rows == out.rows && row_of.rows == out.rows);
-  MORAY_REQUIRE(selected.cols == row_of.cols && out.cols == rows.cols);
-  MORAY_REQUIRE(selected.cols >= 1 && selected.cols <= kMaxChoices && selected.cols <= experts);
   const int most = static_cast<int>(selected.cols);
   // A host thread takes a whole token, a device thread one channel of it.
   const std::int64_t width = kHostBackend ? out.cols : 1;
@@ -120,18 +143,35 @@ void tree_combine(const ExecSpace& exec, std::int64_t experts, Matrix<const Real
         const std::int64_t first = item % pieces * width;
         for (std::int64_t begin = first; begin < first + width; begin += kChannels) {
           const std::int64_t rest = first + width - begin;
-          combine_channels(order, count, rows, row_of.row(t), begin,
-                           rest < kChannels ? static_cast<int>(rest) : kChannels,
-                           out.row(t) + begin);
+          combine_channels<kSums>(order, count, rows, row_of.row(t), begin,
+                                  rest < kChannels ? static_cast<int>(rest) : kChannels,
+                                  out.row(t) + begin);
         }
       });
 }
 
-#define MORAY_INSTANTIATE(Real)                                                               \
-  template void gather_rows(const ExecSpace&, Matrix<const Real>, Vector<const std::int32_t>, \
-                            Matrix<Real>);                                                    \
-  template void tree_combine(const ExecSpace&, std::int64_t, Matrix<const Real>,              \
-                             Matrix<const std::int32_t>, Matrix<const std::int32_t>, Matrix<Real>)
+template <class Real>
+void tree_combine(const ExecSpace& exec, std::int64_t experts, Matrix<const Real> rows,
+                  Matrix<const std::int32_t> selected, Matrix<const std::int32_t> row_of,
+                  Matrix<Real> out, TreeSums sums) {
+  MORAY_REQUIRE(selected.rows == out.rows && row_of.rows == out.rows);
+  MORAY_REQUIRE(selected.cols == row_of.cols && out.cols == rows.cols);
+  MORAY_REQUIRE(selected.cols >= 1 && selected.cols <= kMaxChoices && selected.cols <= experts);
+  if (sums == TreeSums::exact) {
+    return combine_tokens<TreeSums::exact>(exec, experts, rows, selected, row_of, out);
+  }
+  if constexpr (std::is_same_v<Real, float>) {
+    return combine_tokens<TreeSums::bf16>(exec, experts, rows, selected, row_of, out);
+  }
+  MORAY_REQUIRE(sums == TreeSums::exact);
+}
+
+#define MORAY_INSTANTIATE(Real)                                                                    \
+  template void gather_rows(const ExecSpace&, Matrix<const Real>, Vector<const std::int32_t>,      \
+                            Matrix<Real>);                                                         \
+  template void tree_combine(const ExecSpace&, std::int64_t, Matrix<const Real>,                   \
+                             Matrix<const std::int32_t>, Matrix<const std::int32_t>, Matrix<Real>, \
+                             TreeSums)
 MORAY_INSTANTIATE(float);
 MORAY_INSTANTIATE(double);
 #undef MORAY_INSTANTIATE

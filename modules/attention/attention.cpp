@@ -8,7 +8,9 @@ namespace moray {
 template <class Real>
 Mla<Real>::Mla(Parameters<Real>& parameters, const std::string& prefix, std::int64_t width,
                double eps, const AttentionConfig& config)
-    : config_(config), scale_(static_cast<Real>(softmax_scale(config))) {
+    : config_(config),
+      precision_(parameters.precision()),
+      scale_(static_cast<Real>(softmax_scale(config))) {
   const std::int64_t latent_rows = config.latent + config.rope_width;
   const std::string kv_a = prefix + "kv_a_proj_with_mqa.weight";
   if (compressed_query()) {
@@ -29,16 +31,24 @@ Mla<Real>::Mla(Parameters<Real>& parameters, const std::string& prefix, std::int
 }
 
 template <class Real>
-typename Mla<Real>::Slot Mla<Real>::make_slot(Arena& arena, std::int64_t tokens,
-                                              bool recompute) const {
+typename Mla<Real>::Slot Mla<Real>::make_slot(Arena& arena, std::int64_t sequences,
+                                              std::int64_t rows, bool recompute) const {
+  const std::int64_t tokens = sequences * rows;
+  for (const Linear<Real>* linear : {&down_, &q_b_, &kv_b_, &o_proj_})
+    linear->make_workspace(arena, precision_, sequences, rows);
   const auto keep = [&](std::int64_t cols) {
     return arena.matrix<Real>(Memory::activations, tokens, cols);
   };
   const auto transient = [&](const char* key, std::int64_t cols) {
     return recompute ? arena.shared_matrix<Real>(key, tokens, cols) : keep(cols);
   };
+  const auto in_bits = [&](Cache cache, const char* key, std::int64_t cols, Kept& kept) {
+    kept = Kept(arena, cache, tokens, cols);
+    return kept.low() ? arena.shared_matrix<Real>(key, tokens, cols) : keep(cols);
+  };
   Slot slot;
-  slot.down = keep(down_.out());
+  slot.down = in_bits(down_.low() ? Cache::bf16 : Cache::float32, "attention.down", down_.out(),
+                      slot.kept_down);
   slot.latent_kv = transient("attention.latent_kv", config_.latent);
   slot.kv = transient("attention.kv", kv_width());
   slot.r_kv = arena.vector<Real>(Memory::activations, tokens);
@@ -51,7 +61,8 @@ typename Mla<Real>::Slot Mla<Real>::make_slot(Arena& arena, std::int64_t tokens,
   }
   slot.m = keep(config_.heads);
   slot.l = keep(config_.heads);
-  slot.o = keep(config_.heads * config_.value_width);
+  slot.o = in_bits(precision_.attention_cache(o_proj_.compute()), "attention.o",
+                   config_.heads * config_.value_width, slot.kept_o);
   return slot;
 }
 
@@ -114,9 +125,13 @@ void Mla<Real>::forward(Pass<Real>& pass, const RowLayout& rows, const RotaryTab
   const Matrix<Real> k_pe = rotary_part(slot.down);
   rope<Real>(pass.exec, table.cosine(), table.sine(), {1, 0, 0, config_.rope_width}, rows.rows,
              false, k_pe);
+  slot.kept_down.keep(pass.exec, precision_.scale_rule(), slot.down);
+  slot.kept_down.restore(pass.exec, slot.down);
   observe(pass, "k_pe", k_pe);
   attention_forward<Real>(pass.exec, shape(rows), slot.q, slot.kv, k_pe, workspace_, slot.m, slot.l,
                           slot.o);
+  slot.kept_o.keep(pass.exec, precision_.scale_rule(), slot.o);
+  slot.kept_o.restore(pass.exec, slot.o);
   observe(pass, "m", slot.m);
   observe(pass, "l", slot.l);
   observe(pass, "o", slot.o);
@@ -130,6 +145,8 @@ void Mla<Real>::backward_input(Pass<Real>& pass, const RowLayout& rows,
                                Matrix<Real> dx) const {
   const Matrix<Real> latent = latent_part(slot.down);
   const Matrix<Real> k_pe = rotary_part(slot.down);
+  slot.kept_down.restore(pass.exec, slot.down);
+  slot.kept_o.restore(pass.exec, slot.o);
   if (recompute) {
     if (compressed_query()) {
       q_norm_.recompute(pass, slot.down.column_range(0, config_.query_latent), slot.r_q,
@@ -172,6 +189,8 @@ void Mla<Real>::backward_input(Pass<Real>& pass, const RowLayout& rows,
 template <class Real>
 void Mla<Real>::backward_weight(Pass<Real>& pass, const RowLayout& rows, bool recompute,
                                 Matrix<const Real> x, Slot& slot, const Deferred& deferred) const {
+  slot.kept_down.restore(pass.exec, slot.down);
+  slot.kept_o.restore(pass.exec, slot.o);
   if (recompute) {
     // Another layer may have used the shared buffers since backward_input.
     kv_norm_.recompute(pass, latent_part(slot.down), slot.r_kv, slot.latent_kv);

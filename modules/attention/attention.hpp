@@ -7,6 +7,7 @@
 #include "attention/rotary.hpp"
 #include "core/arena.hpp"
 #include "kernels/attention/attention.hpp"
+#include "model/kept.hpp"
 #include "model/linear.hpp"
 
 namespace moray {
@@ -23,7 +24,8 @@ template <class Real>
 class Mla {
  public:
   /// Kept by the forward for the backward of one micro-batch. With recompute the up-projected q
-  /// and kv live in buffers that all layers share.
+  /// and kv live in buffers that all layers share. Of `down` and `o` fewer bits may be kept: forward
+  /// and backward then read the same rounded values.
   struct Slot {
     Matrix<Real> down;
     Matrix<Real> latent_q;   ///< normed (T, query_latent)
@@ -33,6 +35,7 @@ class Mla {
     Vector<Real> r_q, r_kv;
     Matrix<Real> m, l;  ///< (T, H)
     Matrix<Real> o;
+    Kept kept_down, kept_o;
   };
   /// Written by backward_input for backward_weight.
   struct Deferred {
@@ -47,7 +50,7 @@ class Mla {
   Mla(Parameters<Real>& parameters, const std::string& prefix, std::int64_t width, double eps,
       const AttentionConfig& config);
 
-  Slot make_slot(Arena& arena, std::int64_t tokens, bool recompute) const;
+  Slot make_slot(Arena& arena, std::int64_t sequences, std::int64_t rows, bool recompute) const;
   Deferred make_deferred(Arena& arena, std::int64_t tokens, bool own = false) const;
   /// Buffers shared by all layers; once a layer, so that the largest request counts.
   void make_workspace(Arena& arena, std::int64_t sequences, std::int64_t rows);
@@ -110,6 +113,7 @@ class Mla {
   void absorb_value(Pass<Real>& pass, const LatentCache<Real>& cache, Matrix<Real> o) const;
 
   AttentionConfig config_;
+  PrecisionConfig precision_;
   Real scale_ = 0;
   Linear<Real> down_, q_b_, kv_b_, o_proj_;
   Norm<Real> q_norm_, kv_norm_;

@@ -27,6 +27,14 @@ std::string list_text(const std::vector<std::string>& items) {
   return "[" + result + "]";
 }
 
+std::string map_text(const Key::TextMap& entries) {
+  std::string result;
+  for (const auto& [key, value] : entries)
+    result +=
+        fmt::format("{}{}: {}", result.empty() ? "" : ", ", quote_yaml(key), quote_yaml(value));
+  return "{" + result + "}";
+}
+
 // Paths of a deck are relative to its folder; those of the command line to the working folder.
 std::string resolved_path(const std::string& path, const Node& node, const std::string& folder) {
   namespace fs = std::filesystem;
@@ -100,6 +108,12 @@ std::string Key::type() const {
                  [&](std::vector<std::string>*) {
                    return std::string(path_ ? "list of paths" : "list of text");
                  },
+                 [&](TextMap*) {
+                   return fmt::format("map of text to {}",
+                                      choices_.empty()
+                                          ? "text"
+                                          : fmt::format("one of {}", fmt::join(choices_, ", ")));
+                 },
                  [&](std::string*) {
                    if (choices_.empty()) return std::string(path_ ? "path" : "text");
                    std::vector<std::string> shown = choices_;
@@ -119,6 +133,7 @@ std::string Key::text() const {
                                [](const std::string* v) { return quote_yaml(*v); },
                                [](const Amount* v) { return to_string(*v); },
                                [](const std::vector<std::string>* v) { return list_text(*v); },
+                               [](const TextMap* v) { return map_text(*v); },
                                [](const auto* v) { return fmt::format("{}", *v); }},
                     target_);
 }
@@ -150,10 +165,13 @@ bool Key::admits_present() const {
 std::string Key::read(const Node& node, const std::string& folder) {
   place_ = node.place;
   const bool list = std::holds_alternative<std::vector<std::string>*>(target_);
+  const bool map = std::holds_alternative<TextMap*>(target_);
   if (node.refused) return bad_ = true, "";
   std::string error;
   if (node.kind == Node::Kind::null) {
     error = "has no value";
+  } else if (map) {
+    error = read_map(node);
   } else if (node.kind == Node::Kind::map || (node.kind == Node::Kind::list && !list)) {
     error = fmt::format("is a {}", node.kind == Node::Kind::map ? "map" : "list");
   } else {
@@ -175,6 +193,20 @@ std::string Key::read_list(const Node& node, const std::string& folder) {
     take(item);
   }
   *std::get<std::vector<std::string>*>(target_) = std::move(items);
+  return "";
+}
+
+std::string Key::read_map(const Node& node) {
+  if (node.kind != Node::Kind::map) return "is no map";
+  TextMap entries;
+  for (const Node& entry : node.children) {
+    if (entry.kind != Node::Kind::scalar)
+      return fmt::format("has no text for '{}'", shown(entry.key));
+    if (const std::string error = check(entry.text); !error.empty())
+      return fmt::format("of '{}' = {}", shown(entry.key), error);
+    entries.emplace_back(entry.key, entry.text);
+  }
+  *std::get<TextMap*>(target_) = std::move(entries);
   return "";
 }
 
@@ -205,6 +237,7 @@ std::string Key::read_scalar(const Node& node, const std::string& folder) {
                    return "";
                  },
                  [](std::vector<std::string>*) -> std::string { return "is a list"; },
+                 [](TextMap*) -> std::string { return "is a map"; },
                  [&](auto* target) { return number(target); }},
       target_);
 }

@@ -23,8 +23,10 @@ enum class Resume { fixed, free };
 /// it is declared. The functions below chain.
 class Key {
  public:
+  /// A map whose keys are any text, in the order of the deck.
+  using TextMap = std::vector<std::pair<std::string, std::string>>;
   using Target = std::variant<std::int64_t*, std::uint64_t*, double*, bool*, std::string*, Amount*,
-                              std::vector<std::string>*>;
+                              std::vector<std::string>*, TextMap*>;
 
   Key(std::string name, Target target, std::string doc, Resume resume);
 
@@ -37,7 +39,7 @@ class Key {
   Key& below(double high);                              ///< < high
   Key& even();                                          ///< integers
   Key& power_of_two();                                  ///< integers
-  Key& one_of(std::initializer_list<const char*> all);  ///< text
+  Key& one_of(std::initializer_list<const char*> all);  ///< text, values of a map
   Key& path();                                          ///< text: relative to the deck's folder
   Key& fixed() { return resume_ = Resume::fixed, *this; }
   Key& free() { return resume_ = Resume::free, *this; }
@@ -78,6 +80,7 @@ class Key {
  private:
   std::string read_scalar(const Node& node, const std::string& folder);
   std::string read_list(const Node& node, const std::string& folder);
+  std::string read_map(const Node& node);
   std::string check(double value) const;
   std::string check(const std::string& value) const;
 

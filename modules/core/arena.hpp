@@ -121,7 +121,7 @@ class Arena {
   Rows<T> rows(Memory memory, std::int64_t rows, std::int64_t cols) {
     return std::make_shared<RowBuffer<T>>(matrix<T>(memory, rows, cols));
   }
-  /// The same, shared by name: one buffer with room for the largest request.
+  /// The same, shared by name: one buffer with room for the largest request. Its users agree in cols.
   template <class T>
   Rows<T> shared_rows(std::string_view key, std::int64_t rows, std::int64_t cols) {
     const Matrix<T> planned = shared_matrix<T>(key, rows, cols);
@@ -131,7 +131,9 @@ class Arena {
                   : rows;
     if (known == nullptr)
       known = std::make_shared<RowBuffer<T>>(Matrix<T>{planned.data, largest, cols, cols});
-    return std::static_pointer_cast<RowBuffer<T>>(known);
+    const auto rows_of_key = std::static_pointer_cast<RowBuffer<T>>(known);
+    MORAY_REQUIRE(rows_of_key->cols() == cols);
+    return rows_of_key;
   }
 
   std::int64_t bytes(Memory memory) const;

@@ -8,6 +8,7 @@ namespace {
 ModelConfig trunk(ModelConfig config, std::int64_t sequences) {
   config.mtp.depth = 0;
   config.moe.sequence_loss = 0;
+  config.precision = {};  // generation reads the float32 weights
   config.model.head_chunk = sequences;
   return config;
 }

@@ -33,12 +33,12 @@ typename Block<Real>::Slot Block<Real>::make_slot(Arena& arena, Matrix<Real> h_i
   slot.h_in = h_in;
   slot.x1 = transient("block.x1");
   slot.r1 = arena.vector<Real>(Memory::activations, tokens);
-  slot.attention = attention_.make_slot(arena, tokens, recompute);
+  slot.attention = attention_.make_slot(arena, sequences, rows, recompute);
   slot.h_mid = arena.matrix<Real>(Memory::activations, tokens, h_in.cols);
   slot.x2 = transient("block.x2");
   slot.x2_again = recompute ? transient("block.x2_again") : slot.x2;
   slot.r2 = arena.vector<Real>(Memory::activations, tokens);
-  if (ffn_) slot.ffn = ffn_->make_slot(arena, "ffn", tokens, recompute);
+  if (ffn_) slot.ffn = ffn_->make_slot(arena, "ffn", sequences, rows, recompute);
   if (moe_) slot.moe = moe_->make_slot(arena, sequences, tokens, recompute);
   attention_.make_workspace(arena, sequences, rows);
   branch_ = arena.shared_matrix<Real>("block.branch", tokens, h_in.cols);

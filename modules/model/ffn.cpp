@@ -7,17 +7,27 @@ namespace moray {
 template <class Real>
 Ffn<Real>::Ffn(Parameters<Real>& parameters, const std::string& prefix, std::int64_t width,
                std::int64_t hidden)
-    : gate_up_(parameters, Region::dense, width,
+    : precision_(parameters.precision()),
+      gate_up_(parameters, Region::dense, width,
                {{prefix + "gate_proj.weight", hidden}, {prefix + "up_proj.weight", hidden}}),
       down_(parameters, Region::dense, hidden, {{prefix + "down_proj.weight", width}}) {}
 
 template <class Real>
 typename Ffn<Real>::Slot Ffn<Real>::make_slot(Arena& arena, const std::string& name,
-                                              std::int64_t tokens, bool recompute) const {
+                                              std::int64_t sequences, std::int64_t rows,
+                                              bool recompute) const {
+  const std::int64_t tokens = sequences * rows;
+  gate_up_.make_workspace(arena, precision_, sequences, rows);
+  down_.make_workspace(arena, precision_, sequences, rows);
   Slot slot;
-  slot.gate_up = arena.matrix<Real>(Memory::activations, tokens, gate_up_.out());
-  slot.act = recompute ? arena.shared_matrix<Real>(name + ".act", tokens, down_.in())
-                       : arena.matrix<Real>(Memory::activations, tokens, down_.in());
+  slot.kept = Kept(arena, precision_.swiglu_cache(down_.compute()), tokens, gate_up_.out());
+  slot.gate_up = slot.kept.low()
+                     ? arena.shared_matrix<Real>(name + ".gate_up", tokens, gate_up_.out())
+                     : arena.matrix<Real>(Memory::activations, tokens, gate_up_.out());
+  // What is kept in fewer bits gives the backward another activation than the forward had.
+  slot.act = recompute || slot.kept.low()
+                 ? arena.shared_matrix<Real>(name + ".act", tokens, down_.in())
+                 : arena.matrix<Real>(Memory::activations, tokens, down_.in());
   return slot;
 }
 
@@ -35,6 +45,7 @@ void Ffn<Real>::forward(Pass<Real>& pass, Matrix<const Real> x, Slot& slot,
   observe(pass, "ffn.gate_up", slot.gate_up);
   swiglu_forward<Real>(pass.exec, slot.gate_up, {}, slot.act);
   observe(pass, "ffn.act", slot.act);
+  slot.kept.keep(pass.exec, precision_.scale_rule(), slot.gate_up);
   down_.forward(pass, slot.act, out);
   observe(pass, "ffn.y", out);
 }
@@ -44,6 +55,7 @@ void Ffn<Real>::backward_input(Pass<Real>& pass, Matrix<const Real> dout, const 
                                Deferred& deferred, Matrix<Real> dx) const {
   down_.backward_input(pass, dout, dact_);
   observe(pass, "ffn.dact", dact_);
+  slot.kept.restore(pass.exec, slot.gate_up);
   swiglu_backward<Real>(pass.exec, dact_, slot.gate_up, {}, deferred.dgate_up, {});
   observe(pass, "ffn.dgate_up", deferred.dgate_up);
   gate_up_.backward_input(pass, deferred.dgate_up, dx);
@@ -54,7 +66,8 @@ template <class Real>
 void Ffn<Real>::backward_weight(Pass<Real>& pass, const RowLayout& rows, bool recompute,
                                 Matrix<const Real> dout, Matrix<const Real> x, Slot& slot,
                                 const Deferred& deferred) const {
-  if (recompute) swiglu_forward<Real>(pass.exec, slot.gate_up, {}, slot.act);
+  slot.kept.restore(pass.exec, slot.gate_up);
+  if (recompute || slot.kept.low()) swiglu_forward<Real>(pass.exec, slot.gate_up, {}, slot.act);
   down_.backward_weight(pass, rows, dout, slot.act);
   gate_up_.backward_weight(pass, rows, deferred.dgate_up, x);
 }

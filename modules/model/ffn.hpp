@@ -3,6 +3,7 @@
 #include <string>
 
 #include "core/arena.hpp"
+#include "model/kept.hpp"
 #include "model/linear.hpp"
 
 namespace moray {
@@ -14,6 +15,7 @@ class Ffn {
  public:
   struct Slot {
     Matrix<Real> gate_up;  ///< (T, 2 F)
+    Kept kept;             ///< of gate_up, for the backward
     Matrix<Real> act;      ///< (T, F), shared by all layers under recompute
   };
   /// Written by backward_input for backward_weight; the caller keeps dout.
@@ -27,7 +29,8 @@ class Ffn {
       std::int64_t hidden);
 
   /// `name` tells apart the shared buffers of networks that are used at the same time.
-  Slot make_slot(Arena& arena, const std::string& name, std::int64_t tokens, bool recompute) const;
+  Slot make_slot(Arena& arena, const std::string& name, std::int64_t sequences, std::int64_t rows,
+                 bool recompute) const;
   Deferred make_deferred(Arena& arena, const std::string& name, std::int64_t tokens, bool own);
 
   /// x (T, D), out (T, D).
@@ -39,6 +42,7 @@ class Ffn {
                        const Deferred& deferred) const;
 
  private:
+  PrecisionConfig precision_;
   Linear<Real> gate_up_, down_;
   Matrix<Real> dact_;  ///< workspace (T, F)
 };

@@ -1,22 +1,26 @@
 #include "model/linear.hpp"
 
+#include "kernels/quantize/bf16.hpp"
 #include "kernels/rmsnorm/rmsnorm.hpp"
 
 namespace moray {
 
 template <class Real>
 void Linear<Real>::forward(Pass<Real>& pass, Matrix<const Real> x, Matrix<Real> y) const {
+  if (low()) return low_product(pass, GemmForm::nt, Operand::value, x, y);
   gemm(pass.exec, GemmForm::nt, x, pass.parameters->weight(weight_), y);
 }
 
 template <class Real>
 void Linear<Real>::backward_input(Pass<Real>& pass, Matrix<const Real> dy, Matrix<Real> dx) const {
+  if (low()) return low_product(pass, GemmForm::nn, Operand::gradient, dy, dx);
   gemm(pass.exec, GemmForm::nn, dy, pass.parameters->weight(weight_), dx);
 }
 
 template <class Real>
 void Linear<Real>::backward_weight(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> dy,
                                    Matrix<const Real> x) const {
+  if (low()) return low_backward_weight(pass, rows, dy, x);
   pass.tasks.clear();
   for (const LaneSegment& segment : rows.batch->segments()) {
     const std::int64_t first = segment.first * rows.rows;
@@ -32,6 +36,69 @@ void Linear<Real>::backward_weight(Pass<Real>& pass, const RowLayout& rows, Matr
                           .k = segment.sequences * rows.rows});
   }
   gemm<Real>(pass.exec, GemmForm::tn, pass.tasks);
+}
+
+template <class Real>
+void Linear<Real>::low_product(Pass<Real>& pass, GemmForm form, Operand what, Matrix<const Real> x,
+                               Matrix<Real> y) const {
+  if constexpr (std::is_same_v<Real, float>) {
+    const PrecisionConfig& precision = pass.parameters->precision();
+    Vector<const RowBlock> blocks;
+    if (precision.coarse()) {
+      pass.blocks.clear();
+      for (std::int64_t begin = 0; begin < x.rows; begin += sequence_rows_)
+        append_row_blocks(begin, sequence_rows_, pass.blocks);
+      blocks = upload_blocks(pass.blocks, scratch_);
+    }
+    const MixedGemmTask task = {.a = row_operand(pass.exec, precision, compute(), what, x, blocks,
+                                                 scratch_, scratch_.tokens),
+                                .b = pass.parameters->low_weight(weight_),
+                                .c = y.data,
+                                .ldc = y.stride,
+                                .m = y.rows,
+                                .n = y.cols,
+                                .k = x.cols};
+    mixed_gemm(pass.exec, form, {&task, 1},
+               compute() == Compute::fp8 ? precision.accumulation() : Accumulation::exact);
+    round_to_bf16(pass.exec, y);
+  }
+}
+
+template <class Real>
+void Linear<Real>::low_backward_weight(Pass<Real>& pass, const RowLayout& rows,
+                                       Matrix<const Real> dy, Matrix<const Real> x) const {
+  if constexpr (std::is_same_v<Real, float>) {
+    const PrecisionConfig& precision = pass.parameters->precision();
+    const bool fp8 = compute() == Compute::fp8;
+    pass.blocks.clear();
+    for (std::int64_t begin = 0; begin < x.rows; begin += rows.rows)
+      append_row_blocks(begin, rows.rows, pass.blocks);
+    const Vector<const RowBlock> blocks = upload_blocks(pass.blocks, scratch_);
+    const MixedOperand left = channel_operand(pass.exec, precision, compute(), Operand::gradient,
+                                              dy, blocks, scratch_, scratch_.left);
+    const MixedOperand right = channel_operand(pass.exec, precision, compute(), Operand::value, x,
+                                               blocks, scratch_, scratch_.right);
+    const std::int64_t blocks_of_sequence = scale_blocks(rows.rows);
+    pass.mixed_tasks.clear();
+    for (const LaneSegment& segment : rows.batch->segments()) {
+      const Matrix<float> dw = pass.parameters->gradient(weight_, segment.lane);
+      MixedGemmTask task = {
+          .a = left, .b = right, .c = dw.data, .ldc = dw.stride, .m = out(), .n = in()};
+      if (fp8) {
+        const std::int64_t first = segment.first * blocks_of_sequence;
+        task.blocks = blocks.slice(first, segment.sequences * blocks_of_sequence);
+        task.a.scales += first * task.a.scale_stride;
+        task.b.scales += first * task.b.scale_stride;
+      } else {
+        task.a = rows_from(left, segment.first * rows.rows);
+        task.b = rows_from(right, segment.first * rows.rows);
+        task.k = segment.sequences * rows.rows;
+      }
+      pass.mixed_tasks.push_back(task);
+    }
+    mixed_gemm(pass.exec, GemmForm::tn, pass.mixed_tasks,
+               fp8 ? precision.accumulation() : Accumulation::exact);
+  }
 }
 
 template <class Real>

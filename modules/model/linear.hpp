@@ -8,6 +8,7 @@
 #include "core/kokkos.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "model/batch_layout.hpp"
+#include "model/low_linear.hpp"
 #include "model/parameters.hpp"
 #include "model/probe.hpp"
 
@@ -19,7 +20,9 @@ struct Pass {
   ExecSpace exec;
   const Parameters<Real>* parameters = nullptr;
   std::vector<GemmTask<Real>> tasks;  ///< scratch of the modules; keeps its capacity
-  Probe<Real>* probe = nullptr;       ///< none in normal runs
+  std::vector<MixedGemmTask> mixed_tasks = {};
+  std::vector<RowBlock> blocks = {};
+  Probe<Real>* probe = nullptr;  ///< none in normal runs
   /// The first value that is not finite. The step goes on, so that ranks which wait for this one are
   /// not left alone; whoever runs it throws afterwards.
   std::optional<Error> error = {};
@@ -45,7 +48,8 @@ void observe(const Pass<Real>& pass, const char* stage, const Route<Real>& route
 }
 
 /// y = x wᵀ without bias. The weight may be several parameters whose rows follow each other: one
-/// product then serves all (docs/numerics.md section 2).
+/// product then serves all (docs/numerics.md section 2). Where it computes in bf16 or FP8
+/// (docs/fp8.md section 4), x, dy and w are rounded to that, y and dx to bf16, and dw is float32.
 template <class Real>
 class Linear {
  public:
@@ -58,6 +62,15 @@ class Linear {
   std::int64_t in() const { return weight_.cols; }
   std::int64_t out() const { return weight_.rows; }
   const WeightRef& weight() const { return weight_; }
+  Compute compute() const { return weight_.compute; }
+  bool low() const { return compute() != Compute::float32; }
+  /// What low precision needs, for micro-batches of so many sequences of `rows` rows.
+  void make_workspace(Arena& arena, const PrecisionConfig& precision, std::int64_t sequences,
+                      std::int64_t rows) const {
+    if (!low()) return;
+    scratch_ = LowScratch(arena, precision, compute(), sequences * rows, sequences, in(), out());
+    sequence_rows_ = rows;
+  }
 
   /// x (T, in), y (T, out).
   void forward(Pass<Real>& pass, Matrix<const Real> x, Matrix<Real> y) const;
@@ -68,7 +81,15 @@ class Linear {
                        Matrix<const Real> x) const;
 
  private:
+  /// y (T, .) = the product of rows x (T, .) with the weight, rounded.
+  void low_product(Pass<Real>& pass, GemmForm form, Operand what, Matrix<const Real> x,
+                   Matrix<Real> y) const;
+  void low_backward_weight(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> dy,
+                           Matrix<const Real> x) const;
+
   WeightRef weight_;
+  mutable LowScratch scratch_;
+  mutable std::int64_t sequence_rows_ = 0;
 };
 
 /// RMSNorm with its gain. The gain's gradient is accumulated together with dx, since both need dy,

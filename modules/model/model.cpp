@@ -14,6 +14,7 @@ Model<Real>::Model(const ModelConfig& config, const ExpertShare& share,
                    std::vector<ModelChunk> chunks)
     : config_(config), share_(share), chunks_(std::move(chunks)) {
   const ModelSizes& sizes = config.model;
+  parameters_.set_precision(config.precision);
   if (chunks_.empty()) chunks_ = {{0, sizes.layers, true, true}};
   const auto in_chunk = [&](auto has) {
     const auto found = std::find_if(chunks_.begin(), chunks_.end(), has);
@@ -71,6 +72,7 @@ void Model<Real>::initialize(const ExecSpace& exec, std::uint64_t seed) {
   for (Moe<Real>* moe : moe_layers_) {
     if (moe->bias().size > 0) zero<Real>(exec, matrix(moe->bias().data, 1, moe->bias().size));
   }
+  parameters_.update_copies(exec);
   fill_rotary_table();
   fence(exec, "moray::model: weights initialised");
 }

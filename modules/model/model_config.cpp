@@ -1,5 +1,9 @@
 #include "model/model_config.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "config/section.hpp"
 
 namespace moray {
@@ -36,6 +40,87 @@ void declare_head(Section& section, ModelSizes& config) {
       .unit("tokens");
 }
 
+std::vector<LinearModules> linear_modules(const ModelConfig& config) {
+  std::vector<LinearModules> all;
+  const std::int64_t width = config.model.width;
+  const AttentionConfig& attention = config.attention;
+  const MoeConfig& moe = config.moe;
+  const auto add = [&](std::vector<std::string> names, std::int64_t in, std::int64_t out) {
+    all.push_back({std::move(names), in, out});
+  };
+  const auto add_ffn = [&](const std::string& prefix, std::int64_t hidden) {
+    add({prefix + "gate_proj", prefix + "up_proj"}, width, 2 * hidden);
+    add({prefix + "down_proj"}, hidden, width);
+  };
+  for (std::int64_t layer = 0; layer < config.model.layers + config.mtp.depth; ++layer) {
+    const std::string prefix = fmt::format("model.layers.{}.", layer);
+    if (layer >= config.model.layers) add({prefix + "eh_proj"}, 2 * width, width);
+    const std::string mla = prefix + "self_attn.";
+    const std::int64_t queries = attention.heads * (attention.nope_width + attention.rope_width);
+    const std::int64_t keys = attention.latent + attention.rope_width;
+    if (attention.query_latent > 0) {
+      add({mla + "q_a_proj", mla + "kv_a_proj_with_mqa"}, width, attention.query_latent + keys);
+      add({mla + "q_b_proj"}, attention.query_latent, queries);
+    } else {
+      add({mla + "q_proj", mla + "kv_a_proj_with_mqa"}, width, queries + keys);
+    }
+    add({mla + "kv_b_proj"}, attention.latent,
+        attention.heads * (attention.nope_width + attention.value_width));
+    add({mla + "o_proj"}, attention.heads * attention.value_width, width);
+    const bool trunk = layer < config.model.layers;
+    if (moe.experts == 0 || (trunk && layer < config.model.dense_layers)) {
+      add_ffn(prefix + "mlp.", config.model.dense_width);
+      continue;
+    }
+    LinearModules gate_up{{}, width, 2 * moe.width}, down{{}, moe.width, width};
+    for (std::int64_t e = 0; e < moe.experts; ++e) {
+      const std::string expert = fmt::format("{}mlp.experts.{}.", prefix, e);
+      gate_up.names.push_back(expert + "gate_proj");
+      gate_up.names.push_back(expert + "up_proj");
+      down.names.push_back(expert + "down_proj");
+    }
+    all.push_back(std::move(gate_up));
+    all.push_back(std::move(down));
+    if (moe.shared_experts > 0)
+      add_ffn(prefix + "mlp.shared_experts.", moe.shared_experts * moe.width);
+  }
+  return all;
+}
+
+namespace {
+
+/// The first product that cannot be computed as the section `precision` says, or an empty string.
+std::string broken_precision(const ModelConfig& config) {
+  if (!config.precision.low()) return "";
+  const std::vector<LinearModules> products = linear_modules(config);
+  for (const auto& [pattern, compute] : config.precision.overrides) {
+    bool found = false;
+    for (const LinearModules& product : products) {
+      for (const std::string& name : product.names) found = found || name_matches(pattern, name);
+    }
+    if (!found) {
+      return fmt::format("precision.overrides: '{}' matches no module; modules are named like '{}'",
+                         pattern, products.front().names.front());
+    }
+  }
+  for (const LinearModules& product : products) {
+    const Compute compute = config.precision.of(product.names.front() + ".weight");
+    for (const std::string& name : product.names) {
+      if (config.precision.of(name + ".weight") != compute) {
+        return fmt::format("'{}' and '{}' are one product and compute alike", product.names.front(),
+                           name);
+      }
+    }
+    const std::int64_t least = std::min(product.in, product.out);
+    if (compute == Compute::fp8 && least < kScaleBlock) {
+      return fmt::format("'{}' sums over {}", product.names.front(), least);
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
 void declare(Section& root, ModelConfig& config) {
   declare(root.section("model", "Sizes of the whole model.", Resume::fixed), config.model);
   declare(root.section("attention", "Multi-head latent attention.", Resume::fixed),
@@ -47,8 +132,16 @@ void declare(Section& root, ModelConfig& config) {
           config.mtp);
   declare_head(root.section("head", "Output head and cross-entropy.", Resume::free), config.model);
 
+  declare(root.section("precision", "Low precision: docs/fp8.md.", Resume::fixed),
+          config.precision);
+
   const ModelSizes& model = config.model;
   const MoeConfig& moe = config.moe;
+  root.detailed_rule(
+      {"precision.compute", "precision.overrides"},
+      "FP8 products sum over at least 128 values, overrides name modules, and modules "
+      "of one product compute alike",
+      [&] { return broken_precision(config); });
   root.rule({"model.dense_layers", "model.layers"}, "model.dense_layers is at most model.layers",
             [&] { return model.dense_layers <= model.layers; });
   root.rule({"model.dense_width", "model.dense_layers", "moe.experts"},

@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "attention/attention_config.hpp"
+#include "model/precision.hpp"
 #include "moe/moe_config.hpp"
 #include "mtp/mtp_config.hpp"
 
@@ -32,10 +34,21 @@ struct ModelConfig {
   AttentionConfig attention;
   MoeConfig moe;
   MtpConfig mtp;
+  PrecisionConfig precision;
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
 
-/// Sections model, attention, moe, mtp and head.
+/// The modules of one product, whose weights follow each other, and its extents.
+struct LinearModules {
+  std::vector<std::string> names;  ///< "model.layers.3.self_attn.o_proj"
+  std::int64_t in = 0;
+  std::int64_t out = 0;
+};
+/// Every product that may compute in low precision. The experts of a layer are one product each for
+/// gate|up and down: they run as one launch.
+std::vector<LinearModules> linear_modules(const ModelConfig& config);
+
+/// Sections model, attention, moe, mtp, head and precision.
 void declare(Section& root, ModelConfig& config);
 
 }  // namespace moray

@@ -1,6 +1,10 @@
 #include "model/parameters.hpp"
 
+#include <algorithm>
+
 #include "core/error.hpp"
+#include "kernels/quantize/bf16.hpp"
+#include "kernels/quantize/coarse_scales.hpp"
 
 namespace moray {
 namespace {
@@ -21,11 +25,18 @@ WeightRef Parameters<Real>::declare(Region region, std::int64_t cols,
   held = held && chunk_ >= 0;
   region = in_chunk(region);
   WeightRef ref{region, held ? start(region) : -1, 0, cols};
+  ref.compute = precision_.of(parts.front().name);
+  for (const Part& part : parts) MORAY_REQUIRE(precision_.of(part.name) == ref.compute);
   std::int64_t& size = sizes_[static_cast<std::size_t>(region)];
   for (const Part& part : parts) {
     list_.push_back({part.name, region, held ? size : -1, part.rows, cols, false, held});
     if (held) size += part.rows * cols;
     ref.rows += part.rows;
+  }
+  if (held && ref.compute != Compute::float32) {
+    MORAY_REQUIRE((std::is_same_v<Real, float>));
+    ref.copy = static_cast<std::int64_t>(copies_.size());
+    copies_.push_back({ref, {}, {}});
   }
   return ref;
 }
@@ -46,6 +57,51 @@ void Parameters<Real>::allocate_weights(Arena& arena) {
     start(static_cast<Region>(r));
     weights_[r] = arena.vector<Real>(Memory::weights, sizes_[r]);
   }
+  allocate_copies(arena);
+}
+
+template <class Real>
+void Parameters<Real>::allocate_copies(Arena& arena) {
+  std::int64_t largest = 0;
+  for (Copy& copy : copies_) {
+    const WeightRef& ref = copy.ref;
+    if (ref.compute == Compute::bf16) {
+      copy.bf16 = arena.matrix<std::uint16_t>(Memory::weights, ref.rows, ref.cols);
+      continue;
+    }
+    copy.fp8 = {
+        CodeType::e4m3, arena.matrix<std::uint8_t>(Memory::weights, ref.rows, ref.cols),
+        arena.matrix<float>(Memory::weights, scale_blocks(ref.rows), scale_blocks(ref.cols))};
+    largest = std::max(largest, ref.rows * ref.cols);
+  }
+  if (precision_.value_scales == "tensor")
+    coarse_ = arena.shared_vector<float>("low.coarse_weight", largest);
+}
+
+template <class Real>
+void Parameters<Real>::update_copies(const ExecSpace& exec) {
+  if constexpr (std::is_same_v<Real, float>) {
+    for (const Copy& copy : copies_) {
+      Matrix<const float> values = weight(copy.ref);
+      if (copy.ref.compute == Compute::bf16) {
+        to_bf16(exec, values, copy.bf16);
+        continue;
+      }
+      if (precision_.value_scales == "tensor") {
+        const Matrix<float> rounded = matrix(coarse_.data, values.rows, values.cols);
+        round_with_one_scale(exec, values, rounded);
+        values = rounded;
+      }
+      quantize_weights(exec, values, precision_.scale_rule(), copy.fp8);
+    }
+  }
+}
+
+template <class Real>
+MixedOperand Parameters<Real>::low_weight(const WeightRef& ref) const {
+  MORAY_REQUIRE(ref.copy >= 0);
+  const Copy& copy = copies_[static_cast<std::size_t>(ref.copy)];
+  return ref.compute == Compute::bf16 ? operand(copy.bf16) : operand(copy.fp8, kScaleBlock);
 }
 
 template <class Real>
@@ -57,6 +113,8 @@ void Parameters<Real>::share_weights(const Parameters& lender) {
                   list_[i].elements() == lender.list_[i].elements());
   }
   for (int r = 0; r < kRegions; ++r) weights_[r] = {lender.weights_[r].data, sizes_[r]};
+  MORAY_REQUIRE(copies_.size() <= lender.copies_.size());
+  std::copy_n(lender.copies_.begin(), copies_.size(), copies_.begin());
 }
 
 template <class Real>

@@ -6,6 +6,8 @@
 
 #include "core/arena.hpp"
 #include "core/matrix.hpp"
+#include "kernels/mixed_gemm/mixed_gemm.hpp"
+#include "model/precision.hpp"
 
 namespace moray {
 
@@ -40,11 +42,16 @@ struct WeightRef {
   std::int64_t offset = 0;
   std::int64_t rows = 0;
   std::int64_t cols = 0;
+  Compute compute = Compute::float32;  ///< of its products
+  std::int64_t copy = -1;              ///< its number among the copies in low precision
 };
 
 /// All weights of a model and their gradients: one flat array a region, so that folding lanes,
 /// reducing over ranks, norms, the update and files walk over arrays instead of tensors.
 /// Weights (size), gradients (lanes, size): lane l of a tensor is at the same offset.
+///
+/// A weight whose products compute in bf16 or FP8 has a copy that they read, made once a step: the
+/// blocks of an FP8 copy are those of the whole matrix (docs/fp8.md section 4). float32 only.
 template <class Real>
 class Parameters {
  public:
@@ -56,6 +63,9 @@ class Parameters {
   /// What is declared from here on belongs to this chunk of the pipeline, the second one in regions of
   /// its own; -1: to another rank, and is not held here.
   void set_chunk(int chunk) { chunk_ = chunk; }
+  /// Says how the products of what is declared from here on compute.
+  void set_precision(const PrecisionConfig& precision) { precision_ = precision; }
+  const PrecisionConfig& precision() const { return precision_; }
   /// Declares consecutive row blocks of one matrix with `cols` columns. Every rank declares every
   /// tensor of the model, in the same order; those of other ranks are not `held` and take no memory.
   WeightRef declare(Region region, std::int64_t cols, const std::vector<Part>& parts,
@@ -70,6 +80,8 @@ class Parameters {
   /// Uses the weights of another model instead of memory of its own. Its declarations begin with
   /// the same tensors; those of MTP modules come last and may be missing here.
   void share_weights(const Parameters& lender);
+  /// Makes the copies in low precision anew: due whenever weights have changed.
+  void update_copies(const ExecSpace& exec);
 
   const std::vector<Parameter>& list() const { return list_; }
   std::int64_t size(Region region) const { return sizes_[static_cast<std::size_t>(region)]; }
@@ -79,6 +91,8 @@ class Parameters {
 
   Matrix<const Real> weight(const WeightRef& ref) const;
   Vector<const Real> vector(const WeightRef& ref) const;
+  /// What low-precision products read of a weight.
+  MixedOperand low_weight(const WeightRef& ref) const;
   Matrix<Real> gradient(const WeightRef& ref, std::int64_t lane) const;
   Vector<Real> gradient_vector(const WeightRef& ref, std::int64_t lane) const;
 
@@ -96,7 +110,18 @@ class Parameters {
     return static_cast<Region>(static_cast<int>(region) + (chunk_ > 0 ? 2 : 0));
   }
 
+  /// A weight in low precision.
+  struct Copy {
+    WeightRef ref;
+    Matrix<std::uint16_t> bf16;
+    Quantized fp8;
+  };
+  void allocate_copies(Arena& arena);
+
   int chunk_ = 0;
+  PrecisionConfig precision_;
+  std::vector<Copy> copies_;
+  Vector<float> coarse_;  ///< a weight rounded with one scale, under an ablation
   std::vector<Parameter> list_;
   std::int64_t sizes_[kRegions] = {};
   Vector<Real> weights_[kRegions];

@@ -4,7 +4,8 @@
 #include <bit>
 #include <cmath>
 
-#include "kernels/permute/permute.hpp"
+#include "kernels/quantize/bf16.hpp"
+#include "moe/row_format.hpp"
 
 namespace moray {
 namespace {
@@ -33,12 +34,12 @@ void collect_returned(const ExecSpace& exec, Matrix<const Real> returned,
 
 }  // namespace
 
-template <class Real>
-void MatrixExchange<Real>::start(const Communicator& ranks, Matrix<const Real> out,
-                                 std::span<const std::int64_t> out_rows, Matrix<Real> in,
-                                 std::span<const std::int64_t> in_rows) {
-  const Real* from = out.data;
-  Real* to = in.data;
+void MatrixExchange::start(const Communicator& ranks, Matrix<const std::byte> out,
+                           std::span<const std::int64_t> out_rows, Matrix<std::byte> in,
+                           std::span<const std::int64_t> in_rows) {
+  MORAY_REQUIRE(out.stride == out.cols && in.stride == in.cols && in.cols == out.cols);
+  const std::byte* from = out.data;
+  std::byte* to = in.data;
   in_ = in;
   if constexpr (!kHostBackend) {
     host_out_.resize(static_cast<std::size_t>(out.rows * out.cols));
@@ -47,12 +48,10 @@ void MatrixExchange<Real>::start(const Communicator& ranks, Matrix<const Real> o
     from = host_out_.data();
     to = host_in_.data();
   }
-  exchange_.start(ranks, from, out_rows, to, in_rows,
-                  out.cols * static_cast<std::int64_t>(sizeof(Real)));
+  exchange_.start(ranks, from, out_rows, to, in_rows, out.cols);
 }
 
-template <class Real>
-void MatrixExchange<Real>::finish() {
+void MatrixExchange::finish() {
   exchange_.finish();
   if constexpr (!kHostBackend) copy_to_device(host_in_.data(), host_in_.size(), in_.data);
 }
@@ -72,12 +71,14 @@ Hop<Real>::Hop(Arena& arena, const HopPlan& plan)
   ranks_of_ = indices(plan.tokens, fan_out_);
   copies_of_ = indices(plan.tokens, fan_out_);
   choice_ = indices(plan.tokens, plan.choices);
-  const auto shared = [&](const char* what, std::int64_t cols) {
-    return arena.shared_rows<Real>(fmt::format("{}.{}", plan.name, what), copies, cols);
-  };
-  rows_out_ = shared("rows_out", plan.width);
-  returned_ = shared("returned", plan.width);
-  dweights_in_ = shared("dweights_in", local_choices_);
+  const auto key = [&](const char* what) { return fmt::format("{}.{}", plan.name, what); };
+  rows_out_ = arena.shared_rows<std::byte>(key("rows_out"), copies * plan.row_bytes, 1);
+  returned_ = arena.shared_rows<Real>(key("returned"), copies, plan.width);
+  dweights_in_ = arena.shared_rows<Real>(key("dweights_in"), copies, local_choices_);
+  if (plan.low) {
+    sums_out_ = arena.shared_rows<std::uint16_t>(key("sums_out"), planned_in_, plan.width);
+    returned_codes_ = arena.shared_rows<std::uint16_t>(key("returned_codes"), copies, plan.width);
+  }
   if (arena.counting()) return;
   const auto counts =
       static_cast<std::size_t>(plan.shares * plan.sequences * (1 + plan.experts / plan.shares));
@@ -156,8 +157,9 @@ void Hop<Real>::plan(const ChosenTokens& from) {
                });
   grown_ = upload(host_copy_token_, copy_token_) + upload(host_ranks_, ranks_of_) +
            upload(host_copies_, copies_of_) + upload(host_choice_, choice_) +
-           rows_out_->require(copies_) + returned_->require(copies_) +
+           rows_out_->require(copies_ * plan_.row_bytes) + returned_->require(copies_) +
            dweights_in_->require(copies_);
+  if (plan_.low) grown_ += returned_codes_->require(copies_);
 }
 
 template <class Real>
@@ -197,38 +199,53 @@ void Hop<Real>::announce(const Communicator& ranks) {
 }
 
 template <class Real>
-void Hop<Real>::dispatch_start(const ExecSpace& exec, Matrix<const Real> tokens,
-                               const Rows<Real>& into) {
+void Hop<Real>::dispatch_start(const ExecSpace& exec, Matrix<const std::byte> tokens,
+                               const Rows<std::byte>& into) {
   grown_ += into->require(received_.tokens);
-  const Matrix<Real> out = rows_out_->first(copies_);
-  gather_rows<Real>(exec, tokens, {copy_token_->first(0).data, copies_}, out);
+  MORAY_REQUIRE(tokens.cols == into->cols() && tokens.cols <= plan_.row_bytes);
+  const Matrix<std::byte> out = matrix(rows_out_->first(0).data, copies_, tokens.cols);
+  gather_row_bytes(exec, tokens, {copy_token_->first(0).data, copies_}, out);
   fence(exec, "moray::moe::hop: rows packed");
   rows_exchange_.start(*ranks_, out, sent_to_, into->first(received_.tokens), received_from_);
 }
 
 template <class Real>
 void Hop<Real>::combine_start(const ExecSpace& exec, Matrix<const Real> sums,
-                              Matrix<const Real> dweights) {
-  fence(exec, "moray::moe::hop: sums of what is here");
-  rows_exchange_.start(*ranks_, sums, received_from_, returned_->first(copies_), sent_to_);
+                              Matrix<const Real> dweights, TreeSums rounding) {
+  rounding_ = rounding;
+  const auto send = [&](Matrix<const std::byte> rows, Matrix<std::byte> returned) {
+    fence(exec, "moray::moe::hop: sums of what is here");
+    rows_exchange_.start(*ranks_, rows, received_from_, returned, sent_to_);
+  };
+  if (rounding == TreeSums::exact) {
+    send(as_bytes<Real>(sums), as_byte_rows(returned_->first(copies_)));
+  } else if constexpr (std::is_same_v<Real, float>) {
+    MORAY_REQUIRE(plan_.low);
+    grown_ += sums_out_->require(received_.tokens);
+    const Matrix<std::uint16_t> codes = sums_out_->first(received_.tokens);
+    to_bf16(exec, sums, codes);
+    send(as_bytes<std::uint16_t>(codes), as_byte_rows(returned_codes_->first(copies_)));
+  }
   with_weights_ = dweights.data != nullptr;
   if (!with_weights_) return;
-  weights_exchange_.start(*ranks_, dweights, received_from_, dweights_in_->first(copies_),
-                          sent_to_);
+  weights_exchange_.start(*ranks_, as_bytes<Real>(dweights), received_from_,
+                          as_byte_rows(dweights_in_->first(copies_)), sent_to_);
 }
 
 template <class Real>
 void Hop<Real>::combine_finish(const ExecSpace& exec, Matrix<Real> out, Matrix<Real> dweights) {
   rows_exchange_.finish();
+  if constexpr (std::is_same_v<Real, float>) {
+    if (rounding_ == TreeSums::bf16)
+      from_bf16(exec, returned_codes_->first(copies_), returned_->first(copies_));
+  }
   tree_combine<Real>(exec, plan_.shares, returned_->first(copies_), ranks_of_->first(tokens_),
-                     copies_of_->first(tokens_), out);
+                     copies_of_->first(tokens_), out, rounding_);
   if (!with_weights_) return;
   weights_exchange_.finish();
   collect_returned<Real>(exec, dweights_in_->first(copies_), choice_->first(tokens_), dweights);
 }
 
-template class MatrixExchange<float>;
-template class MatrixExchange<double>;
 template class Hop<float>;
 template class Hop<double>;
 

@@ -6,6 +6,7 @@
 
 #include "comm/row_exchange.hpp"
 #include "core/arena.hpp"
+#include "kernels/permute/permute.hpp"
 
 namespace moray {
 
@@ -21,20 +22,19 @@ struct ChosenTokens {
   std::vector<std::int64_t> rows_of_expert;
 };
 
-/// A RowExchange of matrices in the memory of the backend, through host copies where MPI cannot read
+/// A RowExchange of dense rows in the memory of the backend, through host copies where MPI cannot read
 /// that.
-template <class Real>
 class MatrixExchange {
  public:
-  void start(const Communicator& ranks, Matrix<const Real> out,
-             std::span<const std::int64_t> out_rows, Matrix<Real> in,
+  void start(const Communicator& ranks, Matrix<const std::byte> out,
+             std::span<const std::int64_t> out_rows, Matrix<std::byte> in,
              std::span<const std::int64_t> in_rows);
   void finish();
 
  private:
   RowExchange exchange_;
-  Matrix<Real> in_;
-  std::vector<Real> host_out_, host_in_;  ///< device backends
+  Matrix<std::byte> in_;
+  std::vector<std::byte> host_out_, host_in_;  ///< device backends
 };
 
 /// What a hop is planned for.
@@ -47,7 +47,9 @@ struct HopPlan {
   std::int64_t tokens = 0;     ///< that start here, at most as planned
   std::int64_t mean_in = 0;    ///< tokens that arrive on average when experts are even
   std::int64_t most_in = 0;    ///< that can arrive
-  std::int64_t width = 0;      ///< elements of a row
+  std::int64_t width = 0;      ///< numbers of a row of sums
+  std::int64_t row_bytes = 0;  ///< of a dispatched row, at most
+  bool low = false;            ///< some sums are sent as bf16
   double headroom = 1.5;
   const char* name = "";  ///< buffers of hops with the same name are shared
 };
@@ -77,12 +79,16 @@ class Hop {
   /// Copies to each rank.
   std::span<const std::int64_t> sent_to() const { return sent_to_; }
 
-  /// Rows of tokens (n, D) to the ranks of their experts: `into` then has received().tokens rows.
-  void dispatch_start(const ExecSpace& exec, Matrix<const Real> tokens, const Rows<Real>& into);
+  /// Rows of tokens (n bytes each) to the ranks of their experts: `into`, of rows as long, then has
+  /// received().tokens rows.
+  void dispatch_start(const ExecSpace& exec, Matrix<const std::byte> tokens,
+                      const Rows<std::byte>& into);
   void dispatch_finish() { rows_exchange_.finish(); }
   /// Rows (received().tokens, D) back to where the tokens came from, and with them the gradients of
-  /// their routing weights (received().tokens, local_choices()), unless empty.
-  void combine_start(const ExecSpace& exec, Matrix<const Real> sums, Matrix<const Real> dweights);
+  /// their routing weights (received().tokens, local_choices()), unless empty. Sums that are bf16
+  /// values are sent as such.
+  void combine_start(const ExecSpace& exec, Matrix<const Real> sums, Matrix<const Real> dweights,
+                     TreeSums rounding);
   /// Waits and adds what the ranks sent: out (n, D), dweights (n, choices) unless none came.
   void combine_finish(const ExecSpace& exec, Matrix<Real> out, Matrix<Real> dweights);
 
@@ -105,11 +111,14 @@ class Hop {
 
   ChosenTokens received_;
   std::int64_t grown_ = 0;
-  Rows<Real> rows_out_, returned_;  ///< (copies, D), shared
-  Rows<Real> dweights_in_;          ///< (copies, local choices), shared
+  Rows<std::byte> rows_out_;                       ///< (copies, row bytes), shared
+  Rows<Real> returned_;                            ///< (copies, D), shared
+  Rows<std::uint16_t> sums_out_, returned_codes_;  ///< (., D) sums in bf16, shared
+  Rows<Real> dweights_in_;                         ///< (copies, local choices), shared
   RowExchange choices_exchange_;
-  MatrixExchange<Real> rows_exchange_, weights_exchange_;
+  MatrixExchange rows_exchange_, weights_exchange_;
   bool with_weights_ = false;
+  TreeSums rounding_ = TreeSums::exact;
 };
 
 }  // namespace moray

@@ -32,6 +32,10 @@ enum class Routing {
 ///   experts   the shared FFN over all tokens, the routed ones over their rows
 ///   combine   the sum of a token's rows along the expert tree   start / finish
 ///
+/// Rows are dispatched as what the experts' products read: x as gate_proj and up_proj compute, the
+/// gradients of outputs as down_proj does. In bf16 and FP8 each row that is combined is a bf16 value
+/// and each sum is rounded to one (docs/fp8.md section 4).
+///
 /// The routing weight is multiplied in before down_proj, so that combine is a plain sum. R below is
 /// the number of rows of this rank's experts: T K where it has all of them.
 template <class Real>
@@ -46,18 +50,20 @@ class Moe {
     Vector<Real> balance;           ///< (B)
     Route<Real> route;
     TokenTraffic<Real> traffic;  ///< where experts are spread over ranks
-    Rows<Real> received;         ///< (received, D) there
-    Rows<Real> x;                ///< (R, D) dispatched rows, shared under recompute
-    Rows<Real> gate_up;          ///< (R, 2 F)
-    Rows<Real> act;              ///< (R, F), shared under recompute
-    Rows<Real> y;                ///< (R, D), shared
+    std::int64_t planned_rows = 0;
+    Rows<std::byte> received;  ///< (received, D) there, in the forward's format
+    Rows<std::byte> x;         ///< (R, D) dispatched rows likewise, shared under recompute
+    Rows<Real> gate_up;        ///< (R, 2 F)
+    Kept kept;                 ///< of gate_up, for the backward
+    Rows<Real> act;            ///< (R, F), shared under recompute
+    Rows<Real> y;              ///< (R, D), shared
     typename Ffn<Real>::Slot shared;
   };
   struct Deferred {
-    Rows<Real> received;  ///< (received, D) gradients of outputs, where experts are spread
-    Rows<Real> dy;        ///< (R, D)
-    Rows<Real> dgate_up;  ///< (R, 2 F)
-    Matrix<Real> dlogit;  ///< (T, E)
+    Rows<std::byte> received;  ///< (received, D) gradients of outputs, where experts are spread
+    Rows<std::byte> dy;        ///< (R, D), both in the backward's format
+    Rows<Real> dgate_up;       ///< (R, 2 F)
+    Matrix<Real> dlogit;       ///< (T, E)
     typename Ffn<Real>::Deferred shared;
   };
 
@@ -136,34 +142,70 @@ class Moe {
   const Ffn<Real>& shared() const { return shared_; }
 
  private:
-  /// One product an expert: in (T K, .) times its weight into out (T K, .).
+  /// One product an expert: in (R, .) times its weight into out (R, .).
   void grouped(Pass<Real>& pass, GemmForm form, const std::vector<Linear<Real>>& experts,
-               const Route<Real>& route, Matrix<const Real> in, Matrix<Real> out) const;
+               Slot& slot, Matrix<const Real> in, Matrix<Real> out) const;
+  /// The same from packed rows (R, D) in a format.
+  void grouped(Pass<Real>& pass, GemmForm form, const std::vector<Linear<Real>>& experts,
+               Slot& slot, RowFormat format, Matrix<std::byte> in, Matrix<Real> out) const;
+  void grouped_low(Pass<Real>& pass, GemmForm form, const std::vector<Linear<Real>>& experts,
+                   const Route<Real>& route, const MixedOperand& in, std::int64_t k,
+                   Matrix<Real> out) const;
   void grouped_weight(Pass<Real>& pass, const RowLayout& rows,
                       const std::vector<Linear<Real>>& experts, const Route<Real>& route,
                       Matrix<const Real> dy, Matrix<const Real> x) const;
+  /// Of operands with blocks as expert_blocks() left them.
+  void grouped_low_weight(Pass<Real>& pass, const RowLayout& rows,
+                          const std::vector<Linear<Real>>& experts, const Route<Real>& route,
+                          const MixedOperand& dy, const MixedOperand& x,
+                          Vector<const RowBlock> blocks) const;
+  void make_low_workspace(Arena& arena, std::int64_t sequences, std::int64_t tokens,
+                          std::int64_t rows) const;
+  /// Packed rows as an operand of a weight gradient.
+  MixedOperand packed_channels(Pass<Real>& pass, RowFormat format, Matrix<std::byte> rows,
+                               Vector<const RowBlock> blocks,
+                               const LowScratch::Buffer& buffer) const;
+  /// Blocks of the rows of a route, in the memory of the backend.
+  Vector<const RowBlock> expert_blocks(Pass<Real>& pass, Slot& slot) const;
+  const Linear<Real>& any(const std::vector<Linear<Real>>& experts) const {
+    return experts.front();
+  }
+  /// x (T, D) as rows to dispatch: itself, or packed into a workspace.
+  Matrix<const std::byte> packed(Pass<Real>& pass, RowFormat format, Operand what,
+                                 Matrix<const Real> x) const;
+  TreeSums tree_sums(RowFormat format) const {
+    return format == RowFormat::real ? TreeSums::exact : TreeSums::bf16;
+  }
 
   std::string name_;
   /// Says that more rows came than was planned for.
   void report_growth(std::int64_t bytes, std::int64_t rows) const;
   /// The rows that a route's sources point into.
-  Matrix<const Real> dispatched(Matrix<const Real> x2, const Slot& slot) const;
+  Matrix<const std::byte> dispatched(Pass<Real>& pass, Matrix<const Real> x2,
+                                     const Slot& slot) const;
 
   MoeConfig config_;
+  PrecisionConfig precision_;
   ExpertShare share_;
   GateRule rule_;
+  RowFormat forward_ = RowFormat::real, backward_ = RowFormat::real;
   Linear<Real> gate_;
   std::vector<Linear<Real>> gate_up_, down_;
   Ffn<Real> shared_;
   Vector<Real> bias_;
   std::vector<std::int64_t> loads_, uncounted_;  ///< of training; of everything else
   // Workspace, shared by all layers.
-  mutable Matrix<Real> logits_;             ///< (T, E)
-  mutable Vector<std::int64_t> bad_token_;  ///< (1)
-  mutable Rows<Real> dact_;                 ///< (R, F)
-  mutable Rows<Real> dx_;                   ///< (R, D)
-  mutable Rows<Real> dweights_;             ///< (R, 1)
-  mutable Matrix<Real> dweight_;            ///< (T, K)
+  mutable Matrix<Real> logits_;                               ///< (T, E)
+  mutable Vector<std::int64_t> bad_token_;                    ///< (1)
+  mutable Rows<Real> dact_;                                   ///< (R, F)
+  mutable Rows<Real> dx_;                                     ///< (R, D)
+  mutable Rows<Real> dweights_;                               ///< (R, 1)
+  mutable LowScratch scratch_;                                ///< of the experts' products
+  mutable std::int64_t sequence_rows_ = 0;                    ///< of own tokens
+  mutable Rows<std::byte> packed_forward_, packed_backward_;  ///< (T, D)
+  mutable Rows<float> token_scales_, row_scales_;  ///< (T, .), (R, .) scales before they are bytes
+  mutable std::vector<std::int64_t> first_block_;  ///< of each (expert, segment)
+  mutable Matrix<Real> dweight_;                   ///< (T, K)
 };
 
 }  // namespace moray

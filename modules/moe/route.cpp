@@ -196,6 +196,26 @@ std::int64_t Route<Real>::sequence(std::int64_t token) const {
 }
 
 template <class Real>
+void Route<Real>::row_blocks(std::vector<RowBlock>& blocks, std::vector<std::int64_t>& first) {
+  blocks.clear();
+  first.assign(1, 0);
+  host_source_.resize(static_cast<std::size_t>(rows()));
+  copy_to_host(source().data, host_source_.size(), host_source_.data());
+  const auto sequence_of = [&](std::int64_t row) {
+    return sequence(host_source_[static_cast<std::size_t>(row)]);
+  };
+  for (std::size_t run = 0; run + 1 < first_.size(); ++run) {
+    for (std::int64_t begin = first_[run]; begin < first_[run + 1];) {
+      std::int64_t end = begin + 1;
+      while (end < first_[run + 1] && sequence_of(end) == sequence_of(begin)) ++end;
+      append_row_blocks(begin, end - begin, blocks);
+      begin = end;
+    }
+    first.push_back(static_cast<std::int64_t>(blocks.size()));
+  }
+}
+
+template <class Real>
 typename Route<Real>::Range Route<Real>::lane_rows(std::int64_t expert,
                                                    std::int64_t segment) const {
   const auto at = static_cast<std::size_t>(expert * segments_ + segment);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/arena.hpp"
+#include "kernels/quantize/quantize.hpp"
 #include "model/batch_layout.hpp"
 #include "moe/hop.hpp"
 
@@ -58,6 +59,10 @@ class Route {
   Vector<const Real> weights() const { return {weights_->first(1).data, rows()}; }
   /// g of a token, own or received.
   std::int64_t sequence(std::int64_t token) const;
+
+  /// The blocks of 128 x 1 scales of all rows, in their order: anew for each expert and sequence.
+  /// `first` gets the first block of each (expert, segment), and the end. Host work; fence first.
+  void row_blocks(std::vector<RowBlock>& blocks, std::vector<std::int64_t>& first);
 
   /// out (T, K) = per_row[row_of]; +0 where a token has no choice.
   void collect(const ExecSpace& exec, Vector<const Real> per_row, Matrix<Real> out) const;

@@ -1,8 +1,11 @@
 #include "moe/token_links.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "core/error.hpp"
+#include "moe/row_format.hpp"
 
 namespace moray {
 namespace {
@@ -127,17 +130,38 @@ std::vector<TokenFlow> even_flows(const ExpertShare& group, const MoeConfig& moe
   return flows;
 }
 
-TokenBytes token_bytes(const ExpertShare& share, const MoeConfig& moe, std::int64_t width,
-                       std::int64_t sequences, std::int64_t exchanges, const TokenFlow& flow) {
+TokenRowBytes token_row_bytes(const ModelConfig& model) {
+  const ModelSizes& sizes = model.model;
+  TokenRowBytes sum;
+  double layers = 0;
+  for (std::int64_t layer = sizes.dense_layers; layer < sizes.layers + model.mtp.depth; ++layer) {
+    const std::string expert = fmt::format("model.layers.{}.mlp.experts.0.", layer);
+    const RowFormat x = row_format(model.precision.of(expert + "up_proj.weight"));
+    const RowFormat y = row_format(model.precision.of(expert + "down_proj.weight"));
+    sum.dispatch += static_cast<double>(row_bytes<float>(x, sizes.width));
+    sum.combine += static_cast<double>(sum_bytes<float>(y, sizes.width));
+    sum.dispatch_back += static_cast<double>(row_bytes<float>(y, sizes.width));
+    sum.combine_back += static_cast<double>(sum_bytes<float>(x, sizes.width));
+    ++layers;
+  }
+  if (layers == 0) return {};
+  return {sum.dispatch / layers, sum.combine / layers, sum.dispatch_back / layers,
+          sum.combine_back / layers};
+}
+
+TokenBytes token_bytes(const ExpertShare& share, const ModelConfig& model, std::int64_t sequences,
+                       std::int64_t exchanges, const TokenFlow& flow) {
+  const MoeConfig& moe = model.moe;
   if (share.whole() || moe.experts == 0) return {};
+  const TokenRowBytes row = token_row_bytes(model);
   const std::int64_t ranks = node_ranks(share), nodes = share.shares / ranks;
   const std::int64_t local = share.count(moe.experts);
   const auto counts = [&](std::int64_t peers, std::int64_t of_sequences, std::int64_t experts) {
     return static_cast<double>(exchanges * peers * of_sequences * (1 + experts) * 4);
   };
   const auto copies = [&](double out, double in, std::int64_t experts) {
-    const CopyBytes bytes = copy_bytes(width, std::min(moe.top_k, experts));
-    return out * static_cast<double>(bytes.out) + in * static_cast<double>(bytes.back);
+    const CopyBytes bytes = copy_bytes(row, std::min(moe.top_k, experts));
+    return out * bytes.out + in * bytes.back;
   };
   // What a copy has experts of: a rank's, or with two hops, on the way to a node, all of that.
   const std::int64_t ahead = share.two_hops ? ranks * local : local;

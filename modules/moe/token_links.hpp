@@ -4,24 +4,33 @@
 #include <span>
 #include <vector>
 
+#include "model/model_config.hpp"
 #include "moe/expert_share.hpp"
-#include "moe/moe_config.hpp"
 
 namespace moray {
 
-/// Bytes that one copy of a token of `width` float32 channels, with up to `choices` experts where it goes, costs in a
-/// layer of a training step: from the rank that sends it, and from the one that it goes to.
-struct CopyBytes {
-  std::int64_t dispatch = 0;  ///< of `out`, what crosses in the forward
-  std::int64_t out = 0;
-  std::int64_t back = 0;
+/// Bytes of one token in a layer: of the rows that are dispatched, forward and backward, and of the sums that come
+/// back for them. Where the layers of a model compute differently (overrides), the mean over them.
+struct TokenRowBytes {
+  double dispatch = 0;       ///< x to the experts
+  double combine = 0;        ///< their sum
+  double dispatch_back = 0;  ///< gradient of the sum
+  double combine_back = 0;   ///< sum of the gradients of x
 };
-constexpr CopyBytes copy_bytes(std::int64_t width, std::int64_t choices) {
-  const std::int64_t row = 4 * width;
-  // Forward: the row with expert and weight of each choice, and the sum back. Backward: the gradient of the
-  // sum, and that of the row back with those of the weights.
-  const std::int64_t dispatch = row + 8 * choices;
-  return {dispatch, dispatch + row, row + row + 4 * choices};
+TokenRowBytes token_row_bytes(const ModelConfig& model);
+
+/// Bytes that one copy of a token, with up to `choices` experts where it goes, costs in a layer of a training step: from
+/// the rank that sends it, and from the one that it goes to.
+struct CopyBytes {
+  double dispatch = 0;  ///< of `out`, what crosses in the forward
+  double out = 0;
+  double back = 0;
+};
+constexpr CopyBytes copy_bytes(const TokenRowBytes& row, std::int64_t choices) {
+  // With x go expert and weight of each choice, with the gradients of x those of the weights.
+  const auto chosen = static_cast<double>(choices);
+  const double dispatch = row.dispatch + 8 * chosen;
+  return {dispatch, dispatch + row.dispatch_back, row.combine + row.combine_back + 4 * chosen};
 }
 
 /// Copies of tokens that one rank of an expert group sends to others and gets from them, on its node and across
@@ -55,7 +64,7 @@ double chance_of_any(const MoeConfig& moe, std::int64_t first, std::int64_t end)
 struct TokenBytes {
   double inside = 0, across = 0;
 };
-TokenBytes token_bytes(const ExpertShare& share, const MoeConfig& moe, std::int64_t width,
-                       std::int64_t sequences, std::int64_t exchanges, const TokenFlow& flow);
+TokenBytes token_bytes(const ExpertShare& share, const ModelConfig& model, std::int64_t sequences,
+                       std::int64_t exchanges, const TokenFlow& flow);
 
 }  // namespace moray

@@ -10,10 +10,13 @@ namespace moray {
 template <class Real>
 TokenTraffic<Real>::TokenTraffic(Arena& arena, const ExpertShare& share, std::int64_t sequences,
                                  std::int64_t tokens, std::int64_t experts, std::int64_t top_k,
-                                 std::int64_t width)
+                                 std::int64_t width, RowFormat forward, RowFormat backward)
     : share_(share), top_k_(top_k) {
   // Even experts: a rank gets as many copies as it sends, at most one of a token to each rank.
   const auto even = [&](std::int64_t ranks) { return tokens * std::min(top_k, ranks); };
+  const std::array<std::int64_t, 2> bytes = {row_bytes<Real>(forward, width),
+                                             row_bytes<Real>(backward, width)};
+  const bool low = forward != RowFormat::real || backward != RowFormat::real;
   HopPlan plan = {.shares = share.shares,
                   .share = share.share,
                   .experts = experts,
@@ -23,6 +26,8 @@ TokenTraffic<Real>::TokenTraffic(Arena& arena, const ExpertShare& share, std::in
                   .mean_in = even(share.shares),
                   .most_in = tokens * share.shares,
                   .width = width,
+                  .row_bytes = std::max(bytes[0], bytes[1]),
+                  .low = low,
                   .headroom = share.headroom,
                   .name = "traffic.flat"};
   if (share.two_hops) {
@@ -36,7 +41,10 @@ TokenTraffic<Real>::TokenTraffic(Arena& arena, const ExpertShare& share, std::in
   first_ = Hop<Real>(arena, plan);
   if (share.two_hops) {
     const std::int64_t nodes = plan.shares;
-    crossed_ = arena.shared_rows<Real>("traffic.crossed", first_.planned_in(), width);
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      crossed_[i] = arena.shared_rows<std::byte>(fmt::format("traffic.crossed.{}", bytes[i]),
+                                                 first_.planned_in(), bytes[i]);
+    }
     crossed_sums_ = arena.shared_rows<Real>("traffic.crossed_sums", first_.planned_in(), width);
     crossed_dweights_ = arena.shared_rows<Real>("traffic.crossed_dweights", first_.planned_in(),
                                                 first_.local_choices());
@@ -49,6 +57,8 @@ TokenTraffic<Real>::TokenTraffic(Arena& arena, const ExpertShare& share, std::in
                                 .mean_in = even(share.shares),
                                 .most_in = tokens * share.shares,
                                 .width = width,
+                                .row_bytes = plan.row_bytes,
+                                .low = low,
                                 .headroom = share.headroom,
                                 .name = "traffic.inside"});
   }
@@ -101,23 +111,24 @@ void TokenTraffic<Real>::announce() {
 }
 
 template <class Real>
-void TokenTraffic<Real>::dispatch_start(const ExecSpace& exec, Matrix<const Real> tokens,
-                                        const Rows<Real>& into) {
-  first_.dispatch_start(exec, tokens, share_.two_hops ? crossed_ : into);
+void TokenTraffic<Real>::dispatch_start(const ExecSpace& exec, Matrix<const std::byte> tokens,
+                                        const Rows<std::byte>& into) {
+  first_.dispatch_start(exec, tokens, share_.two_hops ? crossed(into) : into);
 }
 
 template <class Real>
-void TokenTraffic<Real>::dispatch_finish(const ExecSpace& exec, const Rows<Real>& into) {
+void TokenTraffic<Real>::dispatch_finish(const ExecSpace& exec, const Rows<std::byte>& into) {
   first_.dispatch_finish();
   if (!share_.two_hops) return;
-  second_.dispatch_start(exec, crossed_->first(first_.received().tokens), into);
+  second_.dispatch_start(exec, crossed(into)->first(first_.received().tokens), into);
   second_.dispatch_finish();
 }
 
 template <class Real>
 void TokenTraffic<Real>::combine_start(const ExecSpace& exec, Matrix<const Real> sums,
-                                       Matrix<const Real> dweights) {
-  last().combine_start(exec, sums, dweights);
+                                       Matrix<const Real> dweights, TreeSums rounding) {
+  rounding_ = rounding;
+  last().combine_start(exec, sums, dweights, rounding);
 }
 
 template <class Real>
@@ -129,7 +140,7 @@ void TokenTraffic<Real>::combine_finish(const ExecSpace& exec, Matrix<Real> out,
     const Matrix<Real> dweights =
         dweight.data == nullptr ? Matrix<Real>() : crossed_dweights_->first(tokens);
     second_.combine_finish(exec, sums, dweights);
-    first_.combine_start(exec, sums, dweights);
+    first_.combine_start(exec, sums, dweights, rounding_);
   }
   first_.combine_finish(exec, out, dweight);
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -7,6 +9,7 @@
 #include "moe/expert_share.hpp"
 #include "moe/hop.hpp"
 #include "moe/route.hpp"
+#include "moe/row_format.hpp"
 
 namespace moray {
 
@@ -40,9 +43,11 @@ template <class Real>
 class TokenTraffic {
  public:
   TokenTraffic() = default;
-  /// Experts E of which each token chooses K; rows of `width` elements.
+  /// Experts E of which each token chooses K; sums of `width` numbers, rows in one of two formats, the
+  /// forward's and the backward's.
   TokenTraffic(Arena& arena, const ExpertShare& share, std::int64_t sequences, std::int64_t tokens,
-               std::int64_t experts, std::int64_t top_k, std::int64_t width);
+               std::int64_t experts, std::int64_t top_k, std::int64_t width,
+               RowFormat forward = RowFormat::real, RowFormat backward = RowFormat::real);
 
   /// Most choices of a token on one rank.
   std::int64_t local_choices() const { return last().local_choices(); }
@@ -63,14 +68,17 @@ class TokenTraffic {
   /// Bytes that had to be allocated.
   std::int64_t grown() const { return first_.grown() + (share_.two_hops ? second_.grown() : 0); }
 
-  /// Rows of own tokens (T, D) to the ranks of their experts.
-  void dispatch_start(const ExecSpace& exec, Matrix<const Real> tokens, const Rows<Real>& into);
+  /// Rows of own tokens, T rows of bytes in one of the two formats, to the ranks of their experts.
+  void dispatch_start(const ExecSpace& exec, Matrix<const std::byte> tokens,
+                      const Rows<std::byte>& into);
   /// Waits; `into` then has received().tokens rows.
-  void dispatch_finish(const ExecSpace& exec, const Rows<Real>& into);
+  void dispatch_finish(const ExecSpace& exec, const Rows<std::byte>& into);
 
   /// Sums (received().tokens, D) back to where the tokens came from, and with them the gradients of
-  /// their routing weights (received().tokens, local_choices()), unless empty.
-  void combine_start(const ExecSpace& exec, Matrix<const Real> sums, Matrix<const Real> dweights);
+  /// their routing weights (received().tokens, local_choices()), unless empty. What is added on the
+  /// way is rounded as the sums are.
+  void combine_start(const ExecSpace& exec, Matrix<const Real> sums, Matrix<const Real> dweights,
+                     TreeSums rounding = TreeSums::exact);
   /// Waits and adds what the ranks sent: out (T, D), dweight (T, K) unless none came.
   void combine_finish(const ExecSpace& exec, Matrix<Real> out, Matrix<Real> dweight);
   /// Room for what is sent back: (received().tokens, D) and (received().tokens, local_choices()).
@@ -92,7 +100,13 @@ class TokenTraffic {
   std::vector<Real> host_weight_;
   // Shared by all layers.
   Rows<Real> sums_, dweights_;
-  Rows<Real> crossed_, crossed_sums_, crossed_dweights_;  ///< two hops: tokens between them
+  // Two hops: tokens between them.
+  const Rows<std::byte>& crossed(const Rows<std::byte>& into) const {
+    return into->cols() == crossed_[0]->cols() ? crossed_[0] : crossed_[1];
+  }
+  std::array<Rows<std::byte>, 2> crossed_;  ///< of each length of rows
+  Rows<Real> crossed_sums_, crossed_dweights_;
+  TreeSums rounding_ = TreeSums::exact;
 };
 
 }  // namespace moray

@@ -7,7 +7,8 @@ namespace moray {
 template <class Real>
 MtpModule<Real>::MtpModule(Parameters<Real>& parameters, const std::string& prefix,
                            const ModelConfig& config, const ExpertShare& share)
-    : enorm_(parameters, prefix + "enorm.weight", config.model.width, config.model.norm_eps),
+    : precision_(config.precision),
+      enorm_(parameters, prefix + "enorm.weight", config.model.width, config.model.norm_eps),
       hnorm_(parameters, prefix + "hnorm.weight", config.model.width, config.model.norm_eps),
       eh_proj_(parameters, Region::dense, 2 * config.model.width,
                {{prefix + "eh_proj.weight", config.model.width}}),
@@ -23,6 +24,7 @@ typename MtpModule<Real>::Slot MtpModule<Real>::make_slot(Arena& arena, std::int
   const auto keep = [&](std::int64_t cols) {
     return arena.matrix<Real>(Memory::activations, tokens, cols);
   };
+  eh_proj_.make_workspace(arena, precision_, sequences, rows);
   Slot slot;
   slot.embedding = keep(width);
   slot.h_prev = keep(width);

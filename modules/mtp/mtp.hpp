@@ -57,6 +57,7 @@ class MtpModule {
   const Block<Real>& block() const { return block_; }
 
  private:
+  PrecisionConfig precision_;
   Norm<Real> enorm_, hnorm_;
   Linear<Real> eh_proj_;
   Block<Real> block_;

@@ -168,8 +168,8 @@ LinkPlanner::Exchanges LinkPlanner::exchanges(const RankLayout& layout) const {
 
 SentBytes LinkPlanner::tokens(const MeshPlace& place, const TokenFlow& flow) const {
   const RankLayout layout = this->layout(place);
-  return rounded(token_bytes(layout.share, deck_.model.moe, deck_.model.model.width,
-                             layout.use.sequences, exchanges(layout).count, flow));
+  return rounded(
+      token_bytes(layout.share, deck_.model, layout.use.sequences, exchanges(layout).count, flow));
 }
 
 TokenFlow LinkPlanner::even_flow(const MeshPlace& place) const {

@@ -1,6 +1,7 @@
 #include "planning/plan.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "kernels/gemm/gemm_workspace.hpp"
@@ -39,7 +40,7 @@ TrafficPlan plan_traffic(const Deck& deck, const ExpertShare& share, std::int64_
     traffic.inside += flow.inside_out / static_cast<double>(share.shares);
   }
   const std::int64_t choices = std::min(moe.top_k, local);
-  traffic.row_bytes = copy_bytes(deck.model.model.width, choices).dispatch;
+  traffic.row_bytes = std::llround(copy_bytes(token_row_bytes(deck.model), choices).dispatch);
   Arena arena;
   const TokenTraffic<float> planned(arena, share, 1, tokens, moe.experts, moe.top_k, 1);
   traffic.mean_rows = tokens * moe.top_k;

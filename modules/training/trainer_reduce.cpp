@@ -94,6 +94,7 @@ void Trainer::reduce_embedding_uses() {
 }
 
 void Trainer::weights_changed() {
+  model_.parameters().update_copies(pass_.exec);
   if (!layout_.lends_embedding && !layout_.borrows_embedding) return;
   const ElementRange owned = embedding_shards_.owned();
   const auto bytes = static_cast<std::int64_t>(sizeof(float));

@@ -56,6 +56,31 @@ TEST_CASE("rules of the mixture of experts", "[rules]") {
         "command line: a sigmoid gate always normalises: leave moe.normalize true");
 }
 
+TEST_CASE("rules of low precision", "[rules]") {
+  const auto error = [](const std::vector<std::string>& overrides) {
+    const Lines lines = errors_of(kGoodDeck, overrides);
+    CAPTURE(lines);
+    REQUIRE(lines.size() == 1);
+    return lines[0];
+  };
+  // Of the good deck no product sums over 128 values.
+  CHECK(error({"precision.compute=fp8"}).find("self_attn.q_proj' sums over 32") !=
+        std::string::npos);
+  CHECK(errors_of(kGoodDeck, {"precision.compute=bf16"}) == Lines{});
+  CHECK(error({"precision.overrides={'*.down_porj': bf16}"})
+            .find("'*.down_porj' matches no module; modules are named like 'model.layers.0.") !=
+        std::string::npos);
+  CHECK(error({"precision.overrides={'*.gate_proj': bf16}"}).find("are one product") !=
+        std::string::npos);
+  CHECK(error({"precision.overrides={'*.experts.1.*': bf16}"}).find("are one product") !=
+        std::string::npos);
+  CHECK(errors_of(kGoodDeck, {"precision.overrides={'*.down_proj': bf16}"}) == Lines{});
+  CHECK(error({"precision.overrides={'*.down_proj': fp4}"}).find("fp4") != std::string::npos);
+  CHECK(error({"precision.overrides=bf16"}).find("is no map") != std::string::npos);
+  CHECK(broken({"precision.gradient_scales=block"}) ==
+        "command line: coarser scales of an ablation need precision.scales = power_of_two");
+}
+
 TEST_CASE("a rule that the deck itself breaks is reported at the first key given", "[rules]") {
   CHECK(errors_of(changed("top_k: 2", "top_k: 5")) ==
         Lines{"deck.yaml:9:26: moe.top_k is at most moe.experts / moe.groups * moe.top_groups "

@@ -88,12 +88,13 @@ void check_layout(std::int64_t nodes, bool two_hops, bool skewed, double headroo
   Arena arena;
   Arena counted;
   const auto planned = make(counted);
+  const std::int64_t bytes = row_bytes<float>(RowFormat::real, kWidth);
   const auto planned_received =
-      counted.rows<float>(Memory::activations, planned.planned_tokens(), kWidth);
+      counted.rows<std::byte>(Memory::activations, planned.planned_tokens(), bytes);
   arena.reserve(counted);
   TokenTraffic<float> traffic = make(arena);
-  const Rows<float> received =
-      arena.rows<float>(Memory::activations, traffic.planned_tokens(), kWidth);
+  const Rows<std::byte> received =
+      arena.rows<std::byte>(Memory::activations, traffic.planned_tokens(), bytes);
 
   const std::vector<std::int32_t> selected = selection(share.share, skewed);
   std::vector<float> tokens, weights;
@@ -112,7 +113,7 @@ void check_layout(std::int64_t nodes, bool two_hops, bool skewed, double headroo
   for (const std::int64_t load : loads) routed += load;
   CHECK(routed == kTokens * kChoices);
   traffic.announce();
-  traffic.dispatch_start(exec, x.matrix, received);
+  traffic.dispatch_start(exec, as_bytes<float>(x.matrix), received);
   traffic.dispatch_finish(exec, received);
 
   // Every token of the group with an expert here arrived once, with its row, experts and weights.
@@ -138,14 +139,14 @@ void check_layout(std::int64_t nodes, bool two_hops, bool skewed, double headroo
         CHECK(in.weights[choice] == 0.25f + 0.01f * static_cast<float>(k));
         row_of[choice] = static_cast<std::int32_t>(y.size() / kWidth);
         for (std::int64_t c = 0; c < kWidth; ++c)
-          y.push_back(expert_value(expert, received->first(in.tokens)(at, c)));
+          y.push_back(expert_value(expert, as_numbers<float>(received->first(in.tokens))(at, c)));
         dweights[choice] = weight_gradient(expert, token_value(from, token, 0));
       }
       if (found == 0) continue;
       if (found < in.choices)
         CHECK(in.experts[static_cast<std::size_t>(at * in.choices + found)] == -1);
       for (std::int64_t c = 0; c < kWidth; ++c)
-        CHECK(received->first(in.tokens)(at, c) == token_value(from, token, c));
+        CHECK(as_numbers<float>(received->first(in.tokens))(at, c) == token_value(from, token, c));
       ++at;
       ++arrived;
     }

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "catch.hpp"
+#include "core/bf16.hpp"
 #include "kernels/central_differences.hpp"
 
 using namespace moray;
@@ -124,6 +125,76 @@ TEST_CASE("an absent subtree adds nothing, not even +0", "[permute]") {
   finish(exec);
   out.fetch();
   for (std::int64_t j = 0; j < 5; ++j) CHECK(std::signbit(out(0, j)));
+}
+
+TEST_CASE("in bf16 every sum of the tree is rounded, a single row is not changed", "[permute]") {
+  const ExecSpace exec;
+  std::mt19937 random(4);
+  const std::int64_t experts = 7, k = 5, tokens = 9, width = 130;
+  const auto choices = random_sets(experts, k, tokens, random);
+  Tensor<std::int32_t> selected(tokens, k), row_of(tokens, k);
+  auto in = Tensor<float>(tokens * k, width).fill(random);
+  const auto rounded = [](float x) { return bf16_decode(bf16_encode(x)); };
+  for (std::int64_t r = 0; r < tokens * k; ++r) {
+    for (std::int64_t j = 0; j < width; ++j) in(r, j) = rounded(in(r, j));
+  }
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    for (std::int64_t i = 0; i < k; ++i) {
+      const bool used = t > 0 || i == 0;  // the first token has one expert
+      selected(t, i) =
+          used ? choices[static_cast<std::size_t>(t)][static_cast<std::size_t>(i)] : -1;
+      row_of(t, i) = used ? static_cast<std::int32_t>(t * k + i) : -1;
+    }
+  }
+  auto out = Tensor<float>(tokens, width), exact = Tensor<float>(tokens, width);
+  tree_combine<float>(exec, experts, in.device(), selected.device(), row_of.device(), out.device(),
+                      TreeSums::bf16);
+  tree_combine<float>(exec, experts, in.device(), selected.device(), row_of.device(),
+                      exact.device());
+  finish(exec);
+  out.fetch();
+  exact.fetch();
+  bool once_differs = false;  // rounding the whole sum once is something else
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    for (std::int64_t j = 0; j < width; ++j) {
+      const auto node = [&](const auto& self, std::int64_t begin,
+                            std::int64_t end) -> std::optional<float> {
+        if (end - begin == 1) {
+          for (std::int64_t i = 0; i < k; ++i) {
+            if (selected(t, i) == begin) return in(row_of(t, i), j);
+          }
+          return std::nullopt;
+        }
+        const std::int64_t middle = begin + (end - begin + 1) / 2;
+        const auto left = self(self, begin, middle), right = self(self, middle, end);
+        if (!left || !right) return left ? left : right;
+        return rounded(*left + *right);
+      };
+      CHECK(out(t, j) == *node(node, 0, experts));
+      once_differs = once_differs || rounded(exact(t, j)) != out(t, j);
+    }
+  }
+  CHECK(once_differs);
+}
+
+TEST_CASE("gather_row_bytes copies rows with gaps between them", "[permute]") {
+  const ExecSpace exec;
+  std::mt19937 random(5);
+  auto in = Tensor<float>(6, 5, 2).fill(random);
+  auto out = Tensor<float>(8, 5, 3).fill(random);
+  auto source = vector_tensor<std::int32_t>(8);
+  for (std::int64_t r = 0; r < 8; ++r) source[r] = static_cast<std::int32_t>(r * 5 % 6);
+  const auto bytes = [](auto x) {
+    using T = std::remove_pointer_t<decltype(x.data)>;
+    using Byte = std::conditional_t<std::is_const_v<T>, const std::byte, std::byte>;
+    return Matrix<Byte>{reinterpret_cast<Byte*>(x.data), x.rows, 4 * x.cols, 4 * x.stride};
+  };
+  gather_row_bytes(exec, bytes(in.device()), source.device_vector(), bytes(out.device()));
+  finish(exec);
+  out.fetch();
+  for (std::int64_t r = 0; r < 8; ++r) {
+    for (std::int64_t j = 0; j < 5; ++j) CHECK(out(r, j) == in(r * 5 % 6, j));
+  }
 }
 
 TEST_CASE("gather_rows copies rows; its gradient is tree_combine", "[permute]") {

@@ -1,0 +1,59 @@
+#include "kernels/quantize/bf16.hpp"
+
+#include "core/bf16.hpp"
+#include "core/error.hpp"
+
+namespace moray {
+namespace {
+
+/// Columns of one work item: integer operations on rows, which compilers vectorise for any processor.
+constexpr std::int64_t kColumns = kHostBackend ? 4096 : 1;
+
+template <class Body>
+void for_pieces(const std::string& label, const ExecSpace& exec, std::int64_t rows,
+                std::int64_t cols, const Body& body) {
+  const std::int64_t pieces = (cols + kColumns - 1) / kColumns;
+  parallel_for(
+      label, exec, rows * pieces, KOKKOS_LAMBDA(const std::int64_t item) {
+        const std::int64_t begin = item % pieces * kColumns;
+        body(item / pieces, begin, begin + kColumns < cols ? begin + kColumns : cols);
+      });
+}
+
+}  // namespace
+
+void to_bf16(const ExecSpace& exec, Matrix<const float> x, Matrix<std::uint16_t> codes) {
+  static const std::string label = "moray::quantize::to_bf16";
+  MORAY_REQUIRE(x.rows == codes.rows && x.cols == codes.cols);
+  for_pieces(
+      label, exec, x.rows, x.cols,
+      KOKKOS_LAMBDA(std::int64_t i, std::int64_t begin, std::int64_t end) {
+        const float* from = x.row(i);
+        std::uint16_t* to = codes.row(i);
+        for (std::int64_t j = begin; j < end; ++j) to[j] = bf16_encode(from[j]);
+      });
+}
+
+void from_bf16(const ExecSpace& exec, Matrix<const std::uint16_t> codes, Matrix<float> x) {
+  static const std::string label = "moray::quantize::from_bf16";
+  MORAY_REQUIRE(x.rows == codes.rows && x.cols == codes.cols);
+  for_pieces(
+      label, exec, x.rows, x.cols,
+      KOKKOS_LAMBDA(std::int64_t i, std::int64_t begin, std::int64_t end) {
+        const std::uint16_t* from = codes.row(i);
+        float* to = x.row(i);
+        for (std::int64_t j = begin; j < end; ++j) to[j] = bf16_decode(from[j]);
+      });
+}
+
+void round_to_bf16(const ExecSpace& exec, Matrix<float> x) {
+  static const std::string label = "moray::quantize::round_to_bf16";
+  for_pieces(
+      label, exec, x.rows, x.cols,
+      KOKKOS_LAMBDA(std::int64_t i, std::int64_t begin, std::int64_t end) {
+        float* row = x.row(i);
+        for (std::int64_t j = begin; j < end; ++j) row[j] = bf16_decode(bf16_encode(row[j]));
+      });
+}
+
+}  // namespace moray
