@@ -153,6 +153,31 @@ def milliseconds(text):
     return number(text) * {"µs": 1e-3, "ms": 1, "s": 1e3}[re.search(r"(µs|ms|s)$", text).group(1)]
 
 
+def check_ticks(ticks, unit):
+    """Labels of the time axis are numbers at equal distances, in the unit that stands at the end."""
+    check(ticks[-1] == unit, f"unit of {ticks}")
+    values = [float(tick) for tick in ticks[:-1]]
+    check(len(values) > 3 and values[0] == 0, f"ticks {ticks}")
+    check(all(abs(v - i * values[1]) < 1e-9 for i, v in enumerate(values)), f"distances of {ticks}")
+
+
+def slow_down(run, length_us):
+    """As if the recorded step had taken so long."""
+    path = os.path.join(run, "traces", "step_00000002.timeline.json")
+    file = json.load(open(path, encoding="utf-8"))
+    factor = length_us / file["length_us"]
+
+    def scaled(value, name=""):
+        if isinstance(value, dict):
+            return {key: scaled(inner, key) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [scaled(inner, name) for inner in value]
+        return value * factor if re.search(r"(^|_)us$", name) else value
+
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump(scaled(file), out)
+
+
 def check_timeline(seen, run):
     """Every op of every rank, planned above measured, where the file says that it was."""
     files = os.path.join(run, "traces", "step_00000002.timeline.json")
@@ -293,8 +318,13 @@ def main(browser, work):
         moray("train", os.path.join(REPOSITORY, "input/dualpipe.yaml"), "--out", three, *PIPELINE, launcher=(MPIRUN[0], "-n", "4", *MPIRUN[1:]))
         moray("inspect", "--html", page, three)
         for dark in (False, True):
-            check_timeline(browse(browser, page, NOTHING, dark=dark), three)
+            seen = browse(browser, page, NOTHING, dark=dark)
+            check_timeline(seen, three)
+            check_ticks(seen["timeline"]["ticks"], "ms")
         browse(browser, page, NOTHING, width=400)
+        slow_down(three, 12.3e6)
+        moray("inspect", "--html", page, three)
+        check_ticks(browse(browser, page, NOTHING)["timeline"]["ticks"], "s")
 
     # A run that just began: nothing but a status.
     young = os.path.join(work, "young")

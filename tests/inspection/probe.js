@@ -107,7 +107,8 @@ function timeline() {
     const boxes = [...op.querySelectorAll('rect')].map((r) => ({x: Number(r.getAttribute('x')), width: Number(r.getAttribute('width')), fill: getComputedStyle(r).fill}));
     return {kind: op.dataset.kind, rank: Number(op.dataset.rank), op: op.dataset.op, boxes, numbers: [...op.querySelectorAll('text')].map((t) => t.textContent)};
   });
-  const seen = {ops: ops(), groups: [...chart.querySelectorAll('.group')].map((g) => g.textContent), waits: [...chart.querySelectorAll('.waits')].map((w) => w.textContent)};
+  const ticks = () => [...chart.querySelectorAll('.axis text')].map((t) => t.textContent);
+  const seen = {ops: ops(), ticks: ticks(), groups: [...chart.querySelectorAll('.group')].map((g) => g.textContent), waits: [...chart.querySelectorAll('.waits')].map((w) => w.textContent)};
   const over = (query) => {
     const op = chart.querySelector(query), box = op.getBoundingClientRect();
     point_at(op.querySelector('rect'), box.left + box.width / 2, box.top + 2);
@@ -119,7 +120,7 @@ function timeline() {
   point_at(picture(), box.left + 0.4 * box.width, box.top + 50, 'pointerdown');
   point_at(picture(), box.left + 0.6 * box.width, box.top + 50);
   point_at(picture(), box.left + 0.6 * box.width, box.top + 50, 'pointerup');
-  seen.closer = {ops: ops(), ticks: [...chart.querySelectorAll('.axis text')].map((t) => t.textContent)};
+  seen.closer = {ops: ops(), ticks: ticks()};
   picture().dispatchEvent(new MouseEvent('dblclick', {bubbles: true}));
   seen.restored = ops().length;
   const choice = chart.querySelector('select');
