@@ -72,7 +72,11 @@ class Primitive : public Matmul {
     a_.set_data_handle(const_cast<std::uint16_t*>(a));
     b_.set_data_handle(const_cast<std::uint32_t*>(b));
     c_.set_data_handle(c);
-    primitive_.execute(stream(), {{DNNL_ARG_SRC, a_}, {DNNL_ARG_WEIGHTS, b_}, {DNNL_ARG_DST, c_}});
+    // The interface of C takes its arguments without a map on the heap.
+    const dnnl_exec_arg_t arguments[] = {
+        {DNNL_ARG_SRC, a_.get()}, {DNNL_ARG_WEIGHTS, b_.get()}, {DNNL_ARG_DST, c_.get()}};
+    dnnl::error::wrap_c_api(dnnl_primitive_execute(primitive_.get(), stream().get(), 3, arguments),
+                            "oneDNN does not run a product that it has made");
     stream().wait();
   }
 

@@ -124,6 +124,18 @@ class ColumnScales {
   long end_;
 };
 
+/// table[index] of each lane.
+MORAY_FUNCTION Halves looked_up(Halves table, Halves index) {
+#if defined(MORAY_ISA_v4)
+  return reinterpret_cast<Halves>(
+      _mm512_permutexvar_epi16(reinterpret_cast<__m512i>(index), reinterpret_cast<__m512i>(table)));
+#else
+  Halves x{};
+  for (long i = 0; i < kHalves; ++i) x[i] = table[index[i]];
+  return x;
+#endif
+}
+
 /// Codes of a byte times moderate scales, in the bits of bf16.
 template <class Format>
 MORAY_FUNCTION Halves widened_bytes(const std::uint8_t* p, long count, Halves exponents) {
@@ -152,8 +164,7 @@ MORAY_FUNCTION Halves widened_bytes(const std::uint8_t* p, long count, Halves ex
     subnormal[m] = static_cast<std::uint16_t>(field << 7 | ((m << (7 - top)) & 0x7f));
   }
   const Halves normal = (magnitude << kShift) + kRebias;
-  const Halves finite =
-      magnitude < kNormal ? __builtin_shuffle(subnormal, magnitude & kSubnormal) : normal;
+  const Halves finite = magnitude < kNormal ? looked_up(subnormal, magnitude & kSubnormal) : normal;
   const Halves scaled = finite + (magnitude == 0 ? Halves{} : exponents);
   const Halves nan = Halves{} + std::uint16_t{0x7fc0};
   const Halves special = Format::kInfinity < 0
