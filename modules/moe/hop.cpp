@@ -63,7 +63,8 @@ Hop<Real>::Hop(Arena& arena, const HopPlan& plan)
       fan_out_(std::min(plan.choices, plan.shares)) {
   const double wanted = std::ceil(plan.headroom * static_cast<double>(plan.mean_in));
   planned_in_ = std::min(static_cast<std::int64_t>(wanted), plan.most_in);
-  const std::int64_t copies = plan.tokens * fan_out_;
+  // On average a rank sends as many copies as it gets, and never more than one to each rank.
+  const std::int64_t copies = std::min(plan.tokens * fan_out_, planned_in_);
   const auto indices = [&](std::int64_t rows, std::int64_t cols) {
     return arena.rows<std::int32_t>(Memory::activations, rows, cols);
   };
