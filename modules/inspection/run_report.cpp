@@ -85,6 +85,10 @@ std::int64_t add_deck(const std::string& run, Json& report) {
     bytes[std::string(kMemoryNames[i])] = plan.bytes[i];
   bytes["products"] = plan.product_bytes;
   report["memory"]["plan"] = bytes;
+  for (std::size_t kind = 0; kind < kLinkNames.size(); ++kind) {
+    const LinkPlan::Row& row = plan.links.kinds[kind];
+    report["sent_plan"][std::string(kLinkNames[kind])] = row.inside.mean + row.across.mean;
+  }
   const ModelConfig& model = deck.model;
   if (model.moe.experts == 0) return 0;
   Json names = Json::array();
@@ -113,10 +117,18 @@ void add_profile(const std::string& run, Json& report) {
     kernels.push_back(
         {{"name", kernel.name}, {"calls", kernel.calls}, {"seconds", kernel.seconds}});
   }
+  Json sent = Json::array();
+  for (const RunProfile::Sent& kind : profile.sent) {
+    sent.push_back({{"name", kind.name},
+                    {"inside", kind.inside_mean},
+                    {"across", kind.across_mean},
+                    {"most", std::max(kind.inside_most, kind.across_most)}});
+  }
   report["profile"] = {{"first_step", profile.first_step},
                        {"last_step", profile.last_step},
                        {"seconds", profile.seconds},
                        {"parts", parts},
+                       {"sent", sent},
                        {"kernels", kernels}};
 }
 

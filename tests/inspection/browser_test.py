@@ -149,6 +149,17 @@ def check_hover(seen, folder):
     check(abs(milliseconds - 1e3 * forward["slowest_seconds"]) < 0.01 * milliseconds, f"forward {values}")
 
 
+def check_sent(seen, run):
+    """What ranks sent: as profile.json says, and but for tokens, which are a mean, as planned."""
+    with open(os.path.join(run, "profile.json"), encoding="utf-8") as file:
+        sent = {kind["name"]: kind["inside_mean"] + kind["across_mean"] for kind in json.load(file)["sent_bytes_per_step"]}
+    check(sent.keys() == seen["sent"].keys() and {"activations", "tokens", "dense_sums", "direction_weights"} <= sent.keys(), f"kinds {seen['sent'].keys()}")
+    for name, shown in seen["sent"].items():
+        values = {r["series"]: number(r["value"]) for r in shown["rows"]}
+        check(abs(values["sent"] - sent[name]) <= 0.5, f"{name}: {values} is not {sent[name]}")
+        check(name == "tokens" or values["planned"] == values["sent"], f"{name}: {values}")
+
+
 def milliseconds(text):
     return number(text) * {"µs": 1e-3, "ms": 1, "s": 1e3}[re.search(r"(µs|ms|s)$", text).group(1)]
 
@@ -321,6 +332,7 @@ def main(browser, work):
             seen = browse(browser, page, NOTHING, dark=dark)
             check_timeline(seen, three)
             check_ticks(seen["timeline"]["ticks"], "ms")
+            check_sent(seen, three)
         browse(browser, page, NOTHING, width=400)
         slow_down(three, 12.3e6)
         moray("inspect", "--html", page, three)

@@ -160,6 +160,9 @@ try {
     kSeen.kernel = hover_bar('#chart-kernels .bar rect');
     kSeen.timer = hover_bar('#chart-timers [data-series="step/forward"] rect');
   }
+  if (document.querySelector('#chart-sent'))
+    kSeen.sent = Object.fromEntries([...document.querySelectorAll('#chart-sent .bar')].map((bar) =>
+      [bar.dataset.series, hover_bar(`#chart-sent [data-series="${bar.dataset.series}"] rect[data-series="across"]`)]));
   if (document.querySelector('#chart-timeline')) kSeen.timeline = timeline();
   if (wanted.use) {
     press('#theme [data-key="dark"]');

@@ -1,4 +1,4 @@
-// Horizontal bars: memory planned and measured, the timer tree, and kernels.
+// Horizontal bars: memory planned and measured, what ranks sent, the timer tree, and kernels.
 
 // Where there is room names stand to the left of their bars, else above them.
 const kBar = {height: 20, gap: 8, above: 14, label: 150, kernel: 210, value: 150};
@@ -72,6 +72,33 @@ function draw_memory(card) {
   const used = new Set(runs.flatMap((run) => memory_parts(run).map((p) => p.part)));
   card.legend.replaceChildren(...kMemoryParts.filter((part) => used.has(part)).map((part) =>
     html('span', {class: 'key'}, swatch(colour(part), 'block'), kMemoryLabels[part] ?? part)));
+}
+
+// What a rank sent in a step, by kind: near and far, mean of the ranks.
+const kSentWays = [['inside', 'to ranks of its node', 'var(--c0)'], ['across', 'to other nodes', 'var(--c1)']];
+
+function draw_sent(card) {
+  const runs = shown_runs().filter((run) => run.profile?.sent?.length > 0);
+  const names = [...new Set(runs.flatMap((run) => run.profile.sent.map((kind) => kind.name)))];
+  const most = Math.max(1, ...runs.flatMap((run) => run.profile.sent.map((kind) => kind.inside + kind.across)));
+  const frame = bars_svg(card, names.length * runs.length, 'bytes that a rank sent in a step');
+  const x = scale_of([0, most], [frame.left, frame.width - frame.right]);
+  names.forEach((name, n) => runs.forEach((run, i) => {
+    const kind = run.profile.sent.find((k) => k.name === name);
+    if (!kind) return;
+    const label = name.replace(/_/g, ' '), sum = kind.inside + kind.across, planned = run.sent_plan?.[name];
+    const tip = () => tip_rows(kRuns.length > 1 ? `${run.name}: ${label}` : label, [...kSentWays.map(([way, text]) => [text, bytes_text(kind[way])]),
+      ['sent', grouped(Math.round(sum))], ...planned === undefined ? [] : [['planned', grouped(Math.round(planned))]], ['of the rank that sent most', bytes_text(kind.most)]]);
+    let from = 0;
+    const segments = kSentWays.map(([way, , colour]) => {
+      const start = from;
+      from += kind[way];
+      return {name: way, from: x(start), to: x(from), colour, tip};
+    });
+    const prefix = runs.length > 1 ? `${run.name} ` : '';
+    draw_bar(frame, n * runs.length + i, {label: prefix + label, segments, value: bytes_text(sum), data: {'data-run': run.index, 'data-series': name}});
+  }));
+  card.legend.replaceChildren(...kSentWays.map(([, text, colour]) => html('span', {class: 'key'}, swatch(colour, 'block'), text)));
 }
 
 // The timer tree of the newest start of each run: slowest rank, share of the run's time.

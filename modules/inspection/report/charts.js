@@ -70,6 +70,11 @@ const kCharts = [
     has: (run) => run.memory?.plan,
   },
   {
+    id: 'sent', section: 'Machine', title: 'Sent by a rank in a step', unit: '1', wide: true, draw: draw_sent,
+    note: 'Mean of the ranks and of the steps of the newest start: what went into messages, by what it was.',
+    has: (run) => run.profile?.sent?.length > 0,
+  },
+  {
     id: 'timers', section: 'Machine', title: 'Time of each part', unit: '1', wide: true, draw: draw_timers,
     note: 'Of the newest start of the run, slowest rank; the share is that of all its time.',
     has: (run) => run.profile?.parts.length > 0,
