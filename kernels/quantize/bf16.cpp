@@ -2,11 +2,14 @@
 
 #include "core/bf16.hpp"
 #include "core/error.hpp"
+#include "kernels/host/host_rows.hpp"
+#include "kernels/quantize/quantize_variants.hpp"
 
 namespace moray {
+namespace portable {
 namespace {
 
-/// Columns of one work item: integer operations on rows, which compilers vectorise for any processor.
+/// Columns of one work item.
 constexpr std::int64_t kColumns = kHostBackend ? 4096 : 1;
 
 template <class Body>
@@ -24,7 +27,6 @@ void for_pieces(const std::string& label, const ExecSpace& exec, std::int64_t ro
 
 void to_bf16(const ExecSpace& exec, Matrix<const float> x, Matrix<std::uint16_t> codes) {
   static const std::string label = "moray::quantize::to_bf16";
-  MORAY_REQUIRE(x.rows == codes.rows && x.cols == codes.cols);
   for_pieces(
       label, exec, x.rows, x.cols,
       KOKKOS_LAMBDA(std::int64_t i, std::int64_t begin, std::int64_t end) {
@@ -36,7 +38,6 @@ void to_bf16(const ExecSpace& exec, Matrix<const float> x, Matrix<std::uint16_t>
 
 void from_bf16(const ExecSpace& exec, Matrix<const std::uint16_t> codes, Matrix<float> x) {
   static const std::string label = "moray::quantize::from_bf16";
-  MORAY_REQUIRE(x.rows == codes.rows && x.cols == codes.cols);
   for_pieces(
       label, exec, x.rows, x.cols,
       KOKKOS_LAMBDA(std::int64_t i, std::int64_t begin, std::int64_t end) {
@@ -54,6 +55,28 @@ void round_to_bf16(const ExecSpace& exec, Matrix<float> x) {
         float* row = x.row(i);
         for (std::int64_t j = begin; j < end; ++j) row[j] = bf16_decode(bf16_encode(row[j]));
       });
+}
+
+}  // namespace portable
+
+void to_bf16(const ExecSpace& exec, Matrix<const float> x, Matrix<std::uint16_t> codes) {
+  MORAY_REQUIRE(x.rows == codes.rows && x.cols == codes.cols);
+  if (const HostKernels* host = selected_host_kernels(Op::quantize))
+    return host::to_bf16(exec, *host->quantize, x, codes);
+  portable::to_bf16(exec, x, codes);
+}
+
+void from_bf16(const ExecSpace& exec, Matrix<const std::uint16_t> codes, Matrix<float> x) {
+  MORAY_REQUIRE(x.rows == codes.rows && x.cols == codes.cols);
+  if (const HostKernels* host = selected_host_kernels(Op::quantize))
+    return host::from_bf16(exec, *host->quantize, codes, x);
+  portable::from_bf16(exec, codes, x);
+}
+
+void round_to_bf16(const ExecSpace& exec, Matrix<float> x) {
+  if (const HostKernels* host = selected_host_kernels(Op::quantize))
+    return host::round_to_bf16(exec, *host->quantize, x);
+  portable::round_to_bf16(exec, x);
 }
 
 }  // namespace moray

@@ -119,6 +119,27 @@ MORAY_HOST_KERNEL void decode_columns(CodeType type, std::int64_t width, const s
       x);
 }
 
+MORAY_HOST_KERNEL void to_bf16(std::int64_t width, const float* x, std::uint16_t* codes) {
+  vector_loop(width, [=](std::int64_t j, int count) {
+    store_bf16(codes + j, Float::load(x + j, count), count);
+  });
+}
+
+MORAY_HOST_KERNEL void from_bf16(std::int64_t width, const std::uint16_t* codes, float* x) {
+  vector_loop(width,
+              [=](std::int64_t j, int count) { load_bf16(codes + j, count).store(x + j, count); });
+}
+
+/// Through codes that stay in the first-level cache.
+MORAY_HOST_KERNEL void round_to_bf16(std::int64_t width, float* x) {
+  alignas(64) std::uint16_t codes[kScaleBlock];
+  for (std::int64_t begin = 0; begin < width; begin += kScaleBlock) {
+    const std::int64_t n = width - begin < kScaleBlock ? width - begin : kScaleBlock;
+    to_bf16(n, x + begin, codes);
+    from_bf16(n, codes, x + begin);
+  }
+}
+
 }  // namespace
 
 extern const HostQuantize host_quantize;
@@ -129,6 +150,9 @@ const HostQuantize host_quantize = {tokens,
                                     decode_columns,
                                     quantize_channels,
                                     quantize_channels_of_codes,
-                                    quantize_weights};
+                                    quantize_weights,
+                                    to_bf16,
+                                    from_bf16,
+                                    round_to_bf16};
 
 }  // namespace moray::MORAY_ISA

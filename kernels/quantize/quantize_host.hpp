@@ -21,7 +21,7 @@ struct HostChannels {
   std::int64_t scale;
 };
 
-/// The functions of quantize.hpp for a row, a strip or a tile.
+/// The functions of quantize.hpp and bf16.hpp for a row, a strip or a tile.
 struct HostQuantize {
   /// A row of `width` values in blocks of 128, and back.
   void (*tokens)(CodeType type, ScaleRule rule, std::int64_t width, const float* x,
@@ -48,6 +48,10 @@ struct HostQuantize {
   void (*weights)(CodeType type, ScaleRule rule, std::int64_t rows, std::int64_t width,
                   const float* w, std::int64_t stride, std::uint8_t* codes,
                   std::int64_t code_stride, float* scale);
+  /// A row to bf16, back, and rounded to it.
+  void (*to_bf16)(std::int64_t width, const float* x, std::uint16_t* codes);
+  void (*from_bf16)(std::int64_t width, const std::uint16_t* codes, float* x);
+  void (*round_to_bf16)(std::int64_t width, float* x);
 };
 
 }  // namespace moray

@@ -133,4 +133,23 @@ void rmsnorm_quantize_tokens(const ExecSpace& exec, const HostQuantize& kernels,
   });
 }
 
+void to_bf16(const ExecSpace& exec, const HostQuantize& kernels, Matrix<const float> x,
+             Matrix<std::uint16_t> codes) {
+  static const std::string label = "moray::quantize::to_bf16_host";
+  host_rows(label, exec, x.rows,
+            [=](std::int64_t i) { kernels.to_bf16(x.cols, x.row(i), codes.row(i)); });
+}
+
+void from_bf16(const ExecSpace& exec, const HostQuantize& kernels,
+               Matrix<const std::uint16_t> codes, Matrix<float> x) {
+  static const std::string label = "moray::quantize::from_bf16_host";
+  host_rows(label, exec, x.rows,
+            [=](std::int64_t i) { kernels.from_bf16(x.cols, codes.row(i), x.row(i)); });
+}
+
+void round_to_bf16(const ExecSpace& exec, const HostQuantize& kernels, Matrix<float> x) {
+  static const std::string label = "moray::quantize::round_to_bf16_host";
+  host_rows(label, exec, x.rows, [=](std::int64_t i) { kernels.round_to_bf16(x.cols, x.row(i)); });
+}
+
 }  // namespace moray::host

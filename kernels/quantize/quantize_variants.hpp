@@ -25,6 +25,9 @@ void swiglu_quantize_tokens(const ExecSpace& exec, Matrix<const float> gu, Vecto
 void rmsnorm_quantize_tokens(const ExecSpace& exec, Matrix<const float> x,
                              Vector<const float> gamma, float eps, ScaleRule rule, Matrix<float> y,
                              Vector<float> r, const Quantized& out);
+void to_bf16(const ExecSpace& exec, Matrix<const float> x, Matrix<std::uint16_t> codes);
+void from_bf16(const ExecSpace& exec, Matrix<const std::uint16_t> codes, Matrix<float> x);
+void round_to_bf16(const ExecSpace& exec, Matrix<float> x);
 
 }  // namespace moray::portable
 
@@ -54,5 +57,10 @@ void rmsnorm_quantize_tokens(const ExecSpace& exec, const HostQuantize& kernels,
                              Matrix<const float> x, Vector<const float> gamma, float eps,
                              ScaleRule rule, Matrix<float> y, Vector<float> r,
                              const Quantized& out);
+void to_bf16(const ExecSpace& exec, const HostQuantize& kernels, Matrix<const float> x,
+             Matrix<std::uint16_t> codes);
+void from_bf16(const ExecSpace& exec, const HostQuantize& kernels,
+               Matrix<const std::uint16_t> codes, Matrix<float> x);
+void round_to_bf16(const ExecSpace& exec, const HostQuantize& kernels, Matrix<float> x);
 
 }  // namespace moray::host

@@ -75,7 +75,7 @@ MixedOperand row_operand(const ExecSpace& exec, const PrecisionConfig& precision
       quantized(buffer, CodeType::e4m3, x.rows, x.cols, x.rows, scale_blocks(x.cols));
   quantize_tokens(exec, coarse_values(exec, precision, what, x, blocks, scratch),
                   precision.scale_rule(), codes);
-  return operand(codes);
+  return operand(codes, 1, precision.scale_rule());
 }
 
 MixedOperand channel_operand(const ExecSpace& exec, const PrecisionConfig& precision,
@@ -88,7 +88,7 @@ MixedOperand channel_operand(const ExecSpace& exec, const PrecisionConfig& preci
     const Quantized codes = quantized(buffer, CodeType::e4m3, x.rows, x.cols, blocks.size, x.cols);
     quantize_channels(exec, coarse_values(exec, precision, what, x, blocks, scratch), blocks,
                       precision.scale_rule(), Layout::rows, codes);
-    return operand(codes);
+    return operand(codes, 1, precision.scale_rule());
   }
   const Quantized codes =
       quantized(scratch.tokens, CodeType::e4m3, x.rows, x.cols, x.rows, scale_blocks(x.cols));
@@ -103,7 +103,7 @@ MixedOperand channel_operand(const ExecSpace& exec, const PrecisionConfig& preci
   const Quantized channels =
       quantized(buffer, CodeType::e4m3, codes.codes.rows, columns, blocks.size, columns);
   requantize_channels(exec, codes, columns, blocks, precision.scale_rule(), Layout::rows, channels);
-  return operand(channels);
+  return operand(channels, 1, precision.scale_rule());
 }
 
 Vector<const RowBlock> upload_blocks(std::span<const RowBlock> blocks, const LowScratch& scratch) {

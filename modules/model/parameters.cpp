@@ -101,7 +101,8 @@ template <class Real>
 MixedOperand Parameters<Real>::low_weight(const WeightRef& ref) const {
   MORAY_REQUIRE(ref.copy >= 0);
   const Copy& copy = copies_[static_cast<std::size_t>(ref.copy)];
-  return ref.compute == Compute::bf16 ? operand(copy.bf16) : operand(copy.fp8, kScaleBlock);
+  return ref.compute == Compute::bf16 ? operand(copy.bf16)
+                                      : operand(copy.fp8, kScaleBlock, precision_.scale_rule());
 }
 
 template <class Real>

@@ -303,7 +303,8 @@ void Moe<Real>::grouped(Pass<Real>& pass, GemmForm form, const std::vector<Linea
     grouped_low(pass, form, experts, slot.route, bf16_rows(in, width), width, out);
   } else {
     const Quantized codes = row_codes(pass.exec, in, width, row_scales_->first(in.rows));
-    grouped_low(pass, form, experts, slot.route, operand(codes), width, out);
+    grouped_low(pass, form, experts, slot.route, operand(codes, 1, ScaleRule::power_of_two), width,
+                out);
   }
 }
 

@@ -1,7 +1,11 @@
 // Every form in every variant against the definition, by memcmp.
 #include "kernels/quantize/quantize.hpp"
 
+#include <bit>
+
 #include "catch.hpp"
+#include "core/bf16.hpp"
+#include "kernels/quantize/bf16.hpp"
 #include "kernels/quantize/plain.hpp"
 
 using namespace moray;
@@ -182,5 +186,42 @@ TEST_CASE("blocks along tokens start anew with each sequence", "[quantize]") {
   for (std::size_t b = 0; b < blocks.size(); ++b) {
     CHECK(blocks[b].begin == expected[b][0]);
     CHECK(blocks[b].count == expected[b][1]);
+  }
+}
+
+TEST_CASE("bf16: every variant is core/bf16.hpp, value by value", "[quantize]") {
+  const ExecSpace exec;
+  std::mt19937 random(9);
+  for (const std::int64_t width : {1, 7, 16, 127, 128, 300}) {
+    auto x = Tensor<float>(5, width, 3).fill_with(0);
+    for (std::int64_t i = 0; i < 5; ++i) {  // infinities, NaN and denormals too
+      for (std::int64_t j = 0; j < width; ++j)
+        x(i, j) = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
+    }
+    for_each_variant(Op::quantize, [&] {
+      auto codes = Tensor<std::uint16_t>(5, width, 2).fill_with(7);
+      auto back = Tensor<float>(5, width, 1).fill_with(7);
+      auto rounded = x;
+      const Matrix<std::uint16_t> on_device = codes.device();
+      to_bf16(exec, x.device(), on_device);
+      from_bf16(exec, on_device, back.device());
+      round_to_bf16(exec, rounded.device());
+      finish(exec);
+      codes.fetch();
+      back.fetch();
+      rounded.fetch();
+      auto expected_codes = Tensor<std::uint16_t>(5, width, 2).fill_with(7);
+      auto expected_back = Tensor<float>(5, width, 1).fill_with(7);
+      auto expected_rounded = x;
+      for (std::int64_t i = 0; i < 5; ++i) {
+        for (std::int64_t j = 0; j < width; ++j) {
+          expected_codes(i, j) = bf16_encode(x(i, j));
+          expected_back(i, j) = expected_rounded(i, j) = bf16_decode(expected_codes(i, j));
+        }
+      }
+      CHECK(codes.same_bits(expected_codes));
+      CHECK(back.same_bits(expected_back));
+      CHECK(rounded.same_bits(expected_rounded));
+    });
   }
 }
