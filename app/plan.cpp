@@ -54,6 +54,9 @@ void print_json(const std::string& path, const Plan& plan, const Hardware* hardw
   nlohmann::ordered_json bytes;
   for (std::size_t i = 0; i < plan.bytes.size(); ++i)
     bytes[std::string(kMemoryNames[i])] = plan.bytes[i];
+  nlohmann::ordered_json float32;
+  for (std::size_t i = 0; i < plan.bytes.size(); ++i)
+    float32[std::string(kMemoryNames[i])] = plan.float32_bytes[i];
   bytes["products"] = plan.product_bytes;
   bytes["total"] = plan.total_bytes();
   nlohmann::ordered_json result = {
@@ -70,7 +73,8 @@ void print_json(const std::string& path, const Plan& plan, const Hardware* hardw
         {"lanes", plan.lanes},
         {"expert_lanes", plan.expert_lanes},
         {"bytes", bytes},
-        {"optimizer_bytes_unsplit", plan.optimizer_unsplit}}},
+        {"optimizer_bytes_unsplit", plan.optimizer_unsplit},
+        {"float32_bytes", float32}}},
       {"pipeline", {{"stages", plan.stages}, {"places", places}, {"fullest", plan.largest}}},
       {"traffic",
        {{"ranks", plan.traffic.shares},

@@ -81,6 +81,20 @@ void print_split(const Plan& plan) {
              bytes_text(plan.optimizer_unsplit - optimizer));
 }
 
+/// What fewer bits save of activations, and what copies of weights cost.
+void print_precision(const Deck& deck, const Plan& plan) {
+  if (!deck.model.precision.low()) return;
+  const auto change = [&](Memory memory) {
+    const auto i = static_cast<std::size_t>(memory);
+    return plan.float32_bytes[i] - plan.bytes[i];
+  };
+  fmt::print("  {:<14} {:>18} {:>18}   of activations, as {} keeps fewer bits of them\n", "saved",
+             grouped(change(Memory::activations)), bytes_text(change(Memory::activations)),
+             deck.model.precision.compute);
+  fmt::print("  {:<14} {:>18} {:>18}   of weights: copies that products read\n", "added",
+             grouped(-change(Memory::weights)), bytes_text(-change(Memory::weights)));
+}
+
 void print_memory(const Deck& deck, const Plan& plan) {
   if (deck.parallel.pipeline > 1) print_places(deck, plan);
   fmt::print(
@@ -98,6 +112,7 @@ void print_memory(const Deck& deck, const Plan& plan) {
              bytes_text(plan.product_bytes));
   fmt::print("  {:<14} {:>18} {:>18}\n", "total", grouped(plan.total_bytes()),
              bytes_text(plan.total_bytes()));
+  print_precision(deck, plan);
   print_split(plan);
 }
 

@@ -105,6 +105,14 @@ void plan_memory(const Deck& deck, Plan& plan) {
   plan.bytes = fullest.bytes;
   plan.owned_elements = fullest.owned_elements;
   plan.optimizer_unsplit = fullest.optimizer_unsplit;
+  plan.float32_bytes = fullest.bytes;
+  if (deck.model.precision.low()) {
+    Deck float32 = deck;
+    float32.model.precision = {};
+    const MeshPlace place = mesh_place(shape, static_cast<std::int64_t>(plan.largest) * shape.data);
+    plan.float32_bytes =
+        plan_rank_memory(float32, rank_layout(float32, shape, place, common)).bytes;
+  }
   if (kHostBackend) {
     plan.product_bytes =
         GemmWorkspace::capacity_for(deck.run.threads) * static_cast<std::int64_t>(sizeof(float));

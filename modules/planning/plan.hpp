@@ -74,6 +74,8 @@ struct Plan {
   /// The optimizer's part if every rank had that of all that it holds (no ZeRO), and the elements that
   /// it owns.
   std::int64_t optimizer_unsplit = 0, owned_elements = 0;
+  /// The same bytes if every product computed in float32; those of a float32 deck are its own.
+  std::array<std::int64_t, kMemoryNames.size()> float32_bytes = {};
   std::int64_t product_bytes = 0;  ///< packed operands, outside the arena; grows with the threads
   std::int64_t total_bytes() const;
   TrafficPlan traffic;

@@ -173,3 +173,38 @@ TEST_CASE("more ranks hold fewer sequences and lanes each, and a buffer for exch
   CHECK(one.optimizer_unsplit == bytes(one, Memory::optimizer));
   CHECK(one.owned_elements == one.parameters.total - 3 * 8);  // selection biases are no parameters
 }
+
+TEST_CASE("FP8 keeps fewer bytes of activations, byte by byte", "[plan]") {
+  const std::string text =
+      "run: {length: 1 steps}\n"
+      "model: {vocabulary: 260, width: 256, layers: 1, dense_layers: 1, dense_width: 384}\n"
+      "attention: {heads: 2, nope_width: 64, rope_width: 32, value_width: 80, latent: 136}\n"
+      "batch: {sequences: 2, length: 64}\n"
+      "data: {synthetic: keyed}\n";
+  const auto plan_of = [&](const std::string& compute) {
+    const DeckReading reading = read_deck_text(text, "deck.yaml", {"precision.compute=" + compute});
+    REQUIRE(reading.problems.empty());
+    return make_plan(reading.deck);
+  };
+  const Plan float32 = plan_of("float32"), bf16 = plan_of("bf16"), fp8 = plan_of("fp8");
+  const auto at = static_cast<std::size_t>(Memory::activations);
+  const auto weights = static_cast<std::size_t>(Memory::weights);
+  CHECK(float32.float32_bytes == float32.bytes);
+  CHECK(bf16.float32_bytes == float32.bytes);
+  CHECK(fp8.float32_bytes == float32.bytes);
+  const std::int64_t tokens = 2 * 64, queries = 2 * 96, o = 2 * 80, down = queries + 136 + 32;
+  const std::int64_t gate_up = 2 * 384;
+  // Of q and kv_a, o and gate|up: 2 bytes; E5M6 in 12 bytes for 8 values, E4M3 1, each with scales. Buffers begin at
+  // multiples of 64 bytes.
+  const auto padded = [](std::int64_t bytes) { return (bytes + 63) / 64 * 64; };
+  const std::int64_t in_float32 =
+      padded(4 * tokens * down) + padded(4 * tokens * o) + padded(4 * tokens * gate_up);
+  CHECK(float32.bytes[at] - bf16.bytes[at] == in_float32 - padded(2 * tokens * down) -
+                                                  padded(2 * tokens * o) -
+                                                  padded(2 * tokens * gate_up));
+  CHECK(float32.bytes[at] - fp8.bytes[at] ==
+        in_float32 - padded(2 * tokens * down) - padded(tokens * o / 8 * 12) -
+            padded(tokens * 2 * 4) - padded(tokens * gate_up) - padded(tokens * 6 * 4));
+  CHECK(bf16.bytes[weights] - float32.bytes[weights] ==
+        2 * 256 * (down + gate_up) + 2 * 136 * 2 * 144 + 2 * 256 * o + 2 * 256 * 384);
+}
