@@ -12,7 +12,7 @@ void require_valid(GemmForm form, Accumulation accumulation, const MixedGemmTask
   MORAY_REQUIRE((t.a.scales == nullptr) == (t.b.scales == nullptr));
   MORAY_REQUIRE(accumulation == Accumulation::exact || t.a.scales != nullptr);
   MORAY_REQUIRE((t.c == nullptr) != (t.rounded == nullptr));
-  MORAY_REQUIRE(form != GemmForm::tn || t.rounded == nullptr);
+  MORAY_REQUIRE(form != GemmForm::tn || (t.rounded == nullptr && !t.rounds));
   MORAY_REQUIRE((t.blocks.data != nullptr) == (form == GemmForm::tn && t.a.scales != nullptr));
 }
 

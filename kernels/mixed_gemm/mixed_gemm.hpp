@@ -36,17 +36,19 @@ inline MixedOperand operand(const Quantized& x, std::int64_t shared = 1,
 }
 
 /// One product, c (m, n); which extents of a and b are m, n and k says GemmForm. The result is
-/// float32 (`c`) or bf16 (`rounded`, never for form tn); c overlaps neither operand.
+/// float32 (`c`), the same rounded to bf16 but stored as float32 (`rounds`), or bf16 (`rounded`); the latter two
+/// never for form tn. c overlaps neither operand.
 struct MixedGemmTask {
   MixedOperand a;
   MixedOperand b;
   float* c = nullptr;
   std::uint16_t* rounded = nullptr;
+  bool rounds = false;
   std::int64_t ldc = 0;  ///< elements from a row of the result to the next
   std::int64_t m = 0;
   std::int64_t n = 0;
   std::int64_t k = 0;             ///< unused where `blocks` say what is summed
-  Vector<const RowBlock> blocks;  ///< form tn with scales: the rows of a and b to sum over
+  Vector<const RowBlock> blocks = {};  ///< form tn with scales: the rows of a and b to sum over
 };
 
 /// Runs independent products as one launch: a dense Linear, the experts of a layer, the lanes of a

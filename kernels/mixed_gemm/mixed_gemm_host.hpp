@@ -21,13 +21,15 @@ struct MixedPart {
 inline constexpr long kMixedDepth = 520;
 
 /// Where a product goes. `c` holds the sums between two parts; with `rounded` the result is not
-/// written there but rounded to bf16, with `added` it is added to what is there.
+/// written there but rounded to bf16, with `added` it is added to what is there; with `rounds` it is
+/// written to c, rounded.
 struct MixedResult {
   float* c = nullptr;
   long ldc = 0;
   std::uint16_t* rounded = nullptr;
   float* added = nullptr;
   long ldr = 0;  ///< of rounded or added
+  bool rounds = false;
 };
 
 /// One instruction set's product. Scratch is aligned to 64 bytes.

@@ -64,8 +64,13 @@ class Room {
 
 class Product {
  public:
-  Product(const ExecSpace& exec, const HostWiden& widen, GemmForm form, const MixedGemmTask& task)
-      : exec_(exec), widen_(widen), form_(form), t_(task), rows_(kRows * exec.concurrency()) {}
+  Product(const ExecSpace& exec, const HostKernels& host, GemmForm form, const MixedGemmTask& task)
+      : exec_(exec),
+        widen_(*host.widen),
+        round_to_bf16_(host.quantize->round_to_bf16),
+        form_(form),
+        t_(task),
+        rows_(kRows * exec.concurrency()) {}
 
   /// c = a b of forms nt and nn.
   void multiply();
@@ -82,6 +87,7 @@ class Product {
   PairStrips strips_for(MatmulShape shape, Room& room) const;
   void run(MatmulShape shape, const std::uint16_t* a, const PairStrips& b, std::int64_t row,
            std::int64_t first, float* beside) const;
+  void write(const float* beside, std::int64_t columns, std::int64_t rows, std::int64_t at) const;
   void multiply_columns(std::int64_t first, std::int64_t count, Room room);
   void accumulate_columns(std::int64_t first, std::int64_t count, std::int64_t deepest, Room room);
   void find_steps();
@@ -98,6 +104,7 @@ class Product {
   std::int64_t widest(std::int64_t bytes, std::int64_t bytes_of_column) const;
   const ExecSpace& exec_;
   const HostWiden& widen_;
+  void (*round_to_bf16_)(std::int64_t width, float* x);
   GemmForm form_;
   const MixedGemmTask& t_;
   std::int64_t rows_;
@@ -195,16 +202,23 @@ void Product::run(MatmulShape shape, const std::uint16_t* a, const PairStrips& b
   void* c =
       t_.rounded != nullptr ? static_cast<void*>(t_.rounded + at) : static_cast<void*>(t_.c + at);
   matmul(shape).run(a, b.word, in_place ? c : beside);
-  if (in_place) return;
+  if (!in_place) write(beside, shape.n, rows, at);
+  if (!t_.rounds) return;
+  for (std::int64_t i = 0; i < rows; ++i) round_to_bf16_(shape.n, t_.c + at + i * t_.ldc);
+}
+
+/// The result of a call that could not be written in place.
+void Product::write(const float* beside, std::int64_t columns, std::int64_t rows,
+                    std::int64_t at) const {
   const auto* half = reinterpret_cast<const std::uint16_t*>(beside);
   for (std::int64_t i = 0; i < rows; ++i) {
     if (t_.rounded != nullptr) {
-      std::copy_n(half + i * shape.n, shape.n, t_.rounded + at + i * t_.ldc);
+      std::copy_n(half + i * columns, columns, t_.rounded + at + i * t_.ldc);
     } else if (form_ != GemmForm::tn) {
-      std::copy_n(beside + i * shape.n, shape.n, t_.c + at + i * t_.ldc);
+      std::copy_n(beside + i * columns, columns, t_.c + at + i * t_.ldc);
     } else {
-      for (std::int64_t j = 0; j < shape.n; ++j) {
-        t_.c[at + i * t_.ldc + j] += beside[i * shape.n + j];
+      for (std::int64_t j = 0; j < columns; ++j) {
+        t_.c[at + i * t_.ldc + j] += beside[i * columns + j];
       }
     }
   }
@@ -340,7 +354,7 @@ void mixed_gemm(const ExecSpace& exec, GemmForm form, std::span<const MixedGemmT
       host::mixed_gemm(exec, *host.mixed_gemm, form, {&task, 1});
       continue;
     }
-    Product product(exec, *host.widen, form, task);
+    Product product(exec, host, form, task);
     if (form == GemmForm::tn) {
       product.accumulate();
     } else {

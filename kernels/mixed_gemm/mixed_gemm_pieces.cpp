@@ -19,7 +19,7 @@ MixedResult result_of(const MixedPiece& piece, std::int64_t i) {
   float* sums = piece.sums == nullptr ? nullptr : piece.sums + i * piece.columns;
   if (t.rounded != nullptr) return {sums, piece.columns, t.rounded + at, nullptr, t.ldc};
   if (piece.is_added) return {sums, piece.columns, nullptr, t.c + at, t.ldc};
-  return {t.c + at, t.ldc, nullptr, nullptr, 0};
+  return {t.c + at, t.ldc, nullptr, nullptr, 0, t.rounds};
 }
 
 }  // namespace
@@ -56,6 +56,7 @@ void multiply_tile(const MixedLaunch& launch, const MixedPiece& piece, std::int6
     if (!piece.ends || p + 1 < piece.parts.size()) {
       to.rounded = nullptr;
       to.added = nullptr;
+      to.rounds = false;
     }
     kernels.multiply(launch.form, launch.accumulation, start, piece.row + i,
                      std::min(tile_rows, piece.rows - i), piece.columns, piece.parts[p],

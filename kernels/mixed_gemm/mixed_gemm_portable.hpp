@@ -60,7 +60,7 @@ KOKKOS_FORCEINLINE_FUNCTION void store(const MixedGemmTask& t, std::int64_t i, s
   if (t.rounded != nullptr) {
     t.rounded[i * t.ldc + j] = bf16_encode(result);
   } else {
-    t.c[i * t.ldc + j] = result;
+    t.c[i * t.ldc + j] = t.rounds ? bf16_decode(bf16_encode(result)) : result;
   }
 }
 

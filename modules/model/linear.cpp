@@ -1,6 +1,5 @@
 #include "model/linear.hpp"
 
-#include "kernels/quantize/bf16.hpp"
 #include "kernels/rmsnorm/rmsnorm.hpp"
 
 namespace moray {
@@ -54,13 +53,13 @@ void Linear<Real>::low_product(Pass<Real>& pass, GemmForm form, Operand what, Ma
                                                  scratch_, scratch_.tokens),
                                 .b = pass.parameters->low_weight(weight_),
                                 .c = y.data,
+                                .rounds = true,
                                 .ldc = y.stride,
                                 .m = y.rows,
                                 .n = y.cols,
                                 .k = x.cols};
     mixed_gemm(pass.exec, form, {&task, 1},
                compute() == Compute::fp8 ? precision.accumulation() : Accumulation::exact);
-    round_to_bf16(pass.exec, y);
   }
 }
 

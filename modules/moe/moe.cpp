@@ -4,7 +4,6 @@
 #include "core/log.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 #include "kernels/permute/permute.hpp"
-#include "kernels/quantize/bf16.hpp"
 #include "kernels/swiglu/swiglu.hpp"
 
 namespace moray {
@@ -321,6 +320,7 @@ void Moe<Real>::grouped_low(Pass<Real>& pass, GemmForm form,
            .b = pass.parameters->low_weight(
                experts[static_cast<std::size_t>(route.first_expert() + e)].weight()),
            .c = out.row(range.begin),
+           .rounds = true,
            .ldc = out.stride,
            .m = range.rows,
            .n = out.cols,
@@ -328,7 +328,6 @@ void Moe<Real>::grouped_low(Pass<Real>& pass, GemmForm form,
     }
     mixed_gemm(pass.exec, form, pass.mixed_tasks,
                in.scales != nullptr ? precision_.accumulation() : Accumulation::exact);
-    round_to_bf16(pass.exec, out);
   }
 }
 

@@ -136,6 +136,7 @@ MixedGemmTask MixedProblem::task() {
     t.rounded = rounded.device().data;
   } else {
     t.c = c.device().data;
+    t.rounds = shape.rounds;
   }
   if (shape.form == GemmForm::tn && has_scales(shape.a)) {
     static const RowBlock none = {0, 0};
@@ -199,7 +200,7 @@ void MixedProblem::run_plain() {
       if (shape.rounded) {
         expected_rounded(i, j) = bf16_encode(acc + 0.0F);
       } else {
-        expected(i, j) = acc + 0.0F;
+        expected(i, j) = shape.rounds ? bf16_decode(bf16_encode(acc + 0.0F)) : acc + 0.0F;
       }
     }
   }

@@ -27,6 +27,7 @@ struct MixedShape {
   std::int64_t shared = 128;          ///< columns of c with one scale of b, forms nt and nn
   bool powers = false;                ///< scales are powers of two
   bool rounded = false;               ///< the result is bf16
+  bool rounds = false;                ///< or float32, rounded to bf16
   std::int64_t gap = 0;               ///< elements between rows
 };
 

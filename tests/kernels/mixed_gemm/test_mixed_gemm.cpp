@@ -37,6 +37,7 @@ MixedShape sample(GemmForm form, NumberType type, std::mt19937& random) {
   s.gap = static_cast<std::int64_t>(random() % 3);
   s.powers = random() % 2 == 0;
   s.rounded = form != GemmForm::tn && random() % 2 == 0;
+  s.rounds = form != GemmForm::tn && !s.rounded && random() % 2 == 0;
   s.shared = random() % 4 == 0 ? 1 : 128;
   if (form == GemmForm::tn && type != NumberType::bf16) s.lengths = cut_in_sequences(s.k, random);
   return s;
@@ -106,7 +107,8 @@ TEST_CASE("products beyond what a kernel packs at a time", "[mixed_gemm]") {
     for (const GemmForm form : kForms) {
       for (const NumberType type : {NumberType::bf16, NumberType::e4m3}) {
         std::vector<MixedProblem> problems;
-        const auto add = [&](std::int64_t m, std::int64_t n, std::int64_t k, bool rounded) {
+        const auto add = [&](std::int64_t m, std::int64_t n, std::int64_t k, bool rounded,
+                             bool rounds = false) {
           MixedShape s;
           s.form = form;
           s.a = s.b = type;
@@ -114,10 +116,12 @@ TEST_CASE("products beyond what a kernel packs at a time", "[mixed_gemm]") {
           s.n = n;
           s.k = k;
           s.rounded = rounded && form != GemmForm::tn;
+          s.rounds = rounds && form != GemmForm::tn;
           if (form == GemmForm::tn && type != NumberType::bf16) s.lengths = {k / 3, k - k / 3};
           problems.emplace_back(s, random);
         };
-        add(500, 45, 270, true);    // more rows than a tile of c
+        add(500, 45, 270, true);  // more rows than a tile of c
+        add(500, 45, 1100, false, true);
         add(13, 1601, 140, false);  // more columns than a piece
         add(3, 700, 2100, true);    // deeper than the workspace for a piece of columns
         add(2, 530, 2200, false);
