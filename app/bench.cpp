@@ -31,8 +31,10 @@ struct RankBench {
   const char* name;
   int (*run)(const Options& options, const BenchOptions& wanted);
 };
-constexpr RankBench kRankBenches[] = {
-    {"alltoall", bench_alltoall}, {"progress", bench_progress}, {"checkpoint", bench_checkpoint}};
+constexpr RankBench kRankBenches[] = {{"alltoall", bench_alltoall},
+                                      {"progress", bench_progress},
+                                      {"checkpoint", bench_checkpoint},
+                                      {"step", bench_step}};
 
 [[noreturn]] void refuse(const std::string& topic) {
   std::string names;

@@ -32,6 +32,9 @@ int bench_quantize(const BenchOptions& options);
 /// Starts MPI and Kokkos itself. Returns the exit code.
 int bench_checkpoint(const Options& options, const BenchOptions& wanted);
 
+/// A whole training step in float32, bf16 and FP8, exact and with vendor kernels. Likewise; one rank.
+int bench_step(const Options& options, const BenchOptions& wanted);
+
 /// The attention core of a model, every variant, per score of the causal triangle. Likewise.
 int bench_attention(const BenchOptions& options);
 

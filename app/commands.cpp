@@ -15,10 +15,12 @@ std::vector<Command> command_table(Options& o) {
        "Measure on this machine: moray bench gemm, the products of a model beside OpenBLAS and "
        "oneDNN; fp8-gemm, the same in FP8 and bf16; quantize, beside copies of the same bytes; "
        "attention, its variants; alltoall, the traffic of tokens; progress, what moves "
-       "under a computation; checkpoint, what saving costs",
+       "under a computation; checkpoint, what saving costs; "
+       "step, a training step in each precision",
        bench,
-       {{"what", "WHAT", "gemm, fp8-gemm, quantize, attention, alltoall, progress or checkpoint",
-         &o.topic, true},
+       {{"what", "WHAT",
+         "gemm, fp8-gemm, quantize, attention, alltoall, progress, checkpoint or step", &o.topic,
+         true},
         {"deck", "DECK",
          "Whose sizes; input/bench/moe-small.yaml, or checkpoint.yaml beside it, if not given",
          &o.deck},

@@ -47,7 +47,7 @@ struct MixedGemmTask {
   std::int64_t ldc = 0;  ///< elements from a row of the result to the next
   std::int64_t m = 0;
   std::int64_t n = 0;
-  std::int64_t k = 0;             ///< unused where `blocks` say what is summed
+  std::int64_t k = 0;                  ///< unused where `blocks` say what is summed
   Vector<const RowBlock> blocks = {};  ///< form tn with scales: the rows of a and b to sum over
 };
 

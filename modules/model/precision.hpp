@@ -24,7 +24,7 @@ struct PrecisionConfig {
   std::string compute = "float32";  ///< float32 | bf16 | fp8
   /// Modules whose products are computed otherwise: a pattern of names, and what; the last that
   /// matches counts.
-  std::vector<std::pair<std::string, std::string>> overrides;
+  std::vector<std::pair<std::string, std::string>> overrides = {};
   std::string scales = "float32";         ///< float32 | power_of_two
   std::string attention_output = "e5m6";  ///< e5m6 | e4m3 | bf16 | float32
   std::string swiglu_input = "e4m3";      ///< e4m3 | bf16 | float32

@@ -1,4 +1,4 @@
-# moray bench fp8-gemm and quantize as JSON on a small deck: every row has rates, and what FP8 computes
+# moray bench fp8-gemm, quantize and step as JSON on a small deck: every row has rates, and what FP8 computes
 # is near what float32 does. cmake -DMORAY=<executable> -DDECK=<deck> -P bench_fp8.cmake
 set(sizes model.width=40 batch.sequences=4 batch.length=32 --seconds 0.0001)
 execute_process(COMMAND ${MORAY} bench fp8-gemm ${DECK} ${sizes} --json OUTPUT_VARIABLE json RESULT_VARIABLE code)
@@ -42,3 +42,20 @@ foreach(i RANGE ${last})
   endforeach()
 endforeach()
 message(STATUS "${rows} quantisers")
+
+execute_process(COMMAND ${MORAY} bench step ${DECK} model.width=128 attention.latent=128 attention.heads=4
+  attention.nope_width=32 attention.value_width=32 model.dense_width=128 moe.width=128 batch.sequences=4 batch.length=32
+  --seconds 0.0001 --json OUTPUT_VARIABLE json RESULT_VARIABLE code)
+if(NOT code EQUAL 0)
+  message(FATAL_ERROR "moray bench step ended with ${code}")
+endif()
+string(JSON rows LENGTH "${json}" rows)
+if(NOT rows EQUAL 6)
+  message(FATAL_ERROR "bench step has ${rows} rows")
+endif()
+foreach(i RANGE 5)
+  string(JSON value GET "${json}" rows ${i} ms)
+  if(NOT value GREATER 0)
+    message(FATAL_ERROR "row ${i} of step: ${value} ms")
+  endif()
+endforeach()
