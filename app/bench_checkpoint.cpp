@@ -14,6 +14,7 @@
 #include "io/files.hpp"
 #include "runtime.hpp"
 #include "training/deck.hpp"
+#include "training/fp8_state.hpp"
 #include "training/saver.hpp"
 #include "training/trainer.hpp"
 
@@ -61,7 +62,8 @@ class CheckpointBench {
     });
     const auto allocate = [&](Arena& arena) {
       trainer_.allocate(arena);
-      bytes_ = owned_bytes(trainer_.model(), trainer_.optimizer(), saved_gates());
+      fp8_ = allocate_fp8_saving(arena, deck.checkpoint.fp8_weights, trainer_.model().parameters());
+      bytes_ = owned_bytes(trainer_.model(), trainer_.optimizer(), saved_gates(), fp8_);
       saver_.set_snapshot(allocate_snapshot(arena, deck.checkpoint, bytes_));
     };
     Arena plan;
@@ -169,7 +171,7 @@ class CheckpointBench {
   }
 
   std::vector<StateTensor> owned() {
-    return owned_state(trainer_.model(), trainer_.optimizer(), saved_gates());
+    return owned_state(trainer_.model(), trainer_.optimizer(), saved_gates(), fp8_);
   }
   static CheckpointContent content(std::int64_t step) {
     CheckpointContent content;
@@ -183,6 +185,7 @@ class CheckpointBench {
   Arena arena_;
   Trainer trainer_;
   Saver saver_;
+  Fp8Saving fp8_;
   std::int64_t bytes_ = 0;  ///< that this rank owns
   std::int64_t step_ = 0;   ///< of the last save
   std::int64_t trained_ = 0;

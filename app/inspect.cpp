@@ -11,6 +11,7 @@
 #include "core/error.hpp"
 #include "inspection/balance.hpp"
 #include "io/checkpoint_folder.hpp"
+#include "io/fp8_weights.hpp"
 #include "io/metrics.hpp"
 #include "io/run_folder.hpp"
 
@@ -60,8 +61,9 @@ std::string shape_text(const Json& shape) {
   return fmt::format("{}", fmt::join(shape.get<std::vector<std::int64_t>>(), " x "));
 }
 
-bool of_optimizer(const std::string& dataset) {
-  return dataset.starts_with("optimizer/") || dataset.starts_with("ema/");
+bool is_secondary(const std::string& dataset) {
+  return dataset.starts_with("optimizer/") || dataset.starts_with("ema/") ||
+         of_fp8_weights(dataset);
 }
 
 Json expert_report(const std::vector<std::int64_t>& loads, const std::vector<double>& bias,

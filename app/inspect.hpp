@@ -16,8 +16,12 @@ nlohmann::ordered_json diff_report(const std::string& a, const std::string& b,
 /// `moray inspect --html`: the page of the runs in options.paths.
 void write_page(const Options& options);
 
+/// `moray inspect --fp8` of a checkpoint, or of a run's newest one.
+nlohmann::ordered_json fp8_report(const std::string& path);
+
 void print_checkpoint(const nlohmann::ordered_json& report);
 void print_run(const nlohmann::ordered_json& report);
+void print_fp8(const nlohmann::ordered_json& fp8);
 void print_diff(const nlohmann::ordered_json& report);
 
 /// NaN and infinity, which JSON lacks, are null, and null is NaN.
@@ -25,8 +29,8 @@ nlohmann::ordered_json json_real(double value);
 double real_of(const nlohmann::ordered_json& value);
 /// "4 x 16 x 32"
 std::string shape_text(const nlohmann::ordered_json& shape);
-/// Whether a dataset belongs to the optimizer: its moments and the moving average.
-bool of_optimizer(const std::string& dataset);
+/// Whether a dataset is shown with --all alone: moments, moving average, and FP8 forms of weights.
+bool is_secondary(const std::string& dataset);
 /// A balance of experts: {"loads", "dead"} and "bias" if the gate has one.
 nlohmann::ordered_json expert_report(const std::vector<std::int64_t>& loads,
                                      const std::vector<double>& bias, double dead);

@@ -17,7 +17,7 @@ Json tensors_of(const Checkpoint& checkpoint, bool all) {
   Json tensors = Json::array();
   for (const StoredDataset& stored : checkpoint.manifest().datasets) {
     const DatasetSpec& spec = stored.spec;
-    if (!all && of_optimizer(spec.name)) continue;
+    if (!all && is_secondary(spec.name)) continue;
     const TensorStatistics s = tensor_statistics(checkpoint, spec);
     Json first = Json::array();
     for (const double value : s.first) first.push_back(json_real(value));
@@ -101,17 +101,19 @@ void print_tensors(const Json& tensors) {
 Json checkpoint_report(const std::string& path, const Options& options) {
   const StoredModel stored(path);
   const Checkpoint& checkpoint = stored.checkpoint();
-  return {{"path", checkpoint.path()},
-          {"digest", checkpoint.digest()},
-          {"step", checkpoint.step()},
-          {"samples", checkpoint.integer("samples")},
-          {"tokens", checkpoint.integer("tokens")},
-          {"date", checkpoint.manifest().date},
-          {"software", checkpoint.manifest().software},
-          {"parameters", parameters_of(stored.deck())},
-          {"tensors", tensors_of(checkpoint, options.all)},
-          {"dead_below", options.dead},
-          {"layers", layers_of(checkpoint, options.dead)}};
+  Json report = {{"path", checkpoint.path()},
+                 {"digest", checkpoint.digest()},
+                 {"step", checkpoint.step()},
+                 {"samples", checkpoint.integer("samples")},
+                 {"tokens", checkpoint.integer("tokens")},
+                 {"date", checkpoint.manifest().date},
+                 {"software", checkpoint.manifest().software},
+                 {"parameters", parameters_of(stored.deck())},
+                 {"tensors", tensors_of(checkpoint, options.all)},
+                 {"dead_below", options.dead},
+                 {"layers", layers_of(checkpoint, options.dead)}};
+  if (options.fp8) report["fp8"] = fp8_report(path);
+  return report;
 }
 
 void print_checkpoint(const Json& c) {
@@ -129,6 +131,7 @@ void print_checkpoint(const Json& c) {
                layer["dead"].size(), layer["loads"].size(), c["dead_below"].get<double>());
     print_experts(layer);
   }
+  if (c.contains("fp8")) print_fp8(c["fp8"]);
 }
 
 }  // namespace moray

@@ -56,7 +56,7 @@ Json diff_report(const std::string& a, const std::string& b, const Options& opti
   const Checkpoint left(resolve_checkpoint(a));
   const Checkpoint right(resolve_checkpoint(b));
   const CheckpointDifference difference = compare_checkpoints(
-      left, right, [&](const std::string& name) { return options.all || !of_optimizer(name); });
+      left, right, [&](const std::string& name) { return options.all || !is_secondary(name); });
   Json tensors = Json::array();
   for (const TensorDifference& d : difference.tensors) tensors.push_back(tensor_json(d));
   Json mismatches = Json::array();

@@ -7,6 +7,7 @@
 #include "kernels/gemm/gemm_workspace.hpp"
 #include "moe/token_links.hpp"
 #include "moe/token_traffic.hpp"
+#include "training/fp8_state.hpp"
 #include "training/layout_rules.hpp"
 #include "training/rank_memory.hpp"
 #include "training/samples.hpp"
@@ -69,10 +70,11 @@ RankMemory plan_rank_memory(const Deck& deck, const RankLayout& layout) {
   const auto sampler = layout.pipeline.ranks == 1 ? make_sample_decoder(deck, layout.share)
                                                   : std::unique_ptr<Decoder<float>>();
   if (sampler) sampler->allocate(arena, &model);
-  allocate_snapshot(arena, deck.checkpoint,
-                    owned_bytes(model, optimizer, [&](std::size_t moe_layer) {
-                      return saves_gate(layout, model, moe_layer);
-                    }));
+  const GateChoice saved_gates = [&](std::size_t moe_layer) {
+    return saves_gate(layout, model, moe_layer);
+  };
+  const Fp8Saving fp8 = allocate_fp8_saving(arena, deck.checkpoint.fp8_weights, model.parameters());
+  allocate_snapshot(arena, deck.checkpoint, owned_bytes(model, optimizer, saved_gates, fp8));
   RankMemory memory;
   for (std::size_t i = 0; i < memory.bytes.size(); ++i)
     memory.bytes[i] = arena.bytes(static_cast<Memory>(i));

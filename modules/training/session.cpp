@@ -90,9 +90,10 @@ void TrainingSession::prepare_memory() {
   const auto allocate = [&](Arena& arena) {
     trainer_.allocate(arena);
     if (sampler_) sampler_->allocate(arena, &trainer_.model());
-    saver_.set_snapshot(
-        allocate_snapshot(arena, deck_.checkpoint,
-                          owned_bytes(trainer_.model(), trainer_.optimizer(), saved_gates())));
+    fp8_ = allocate_fp8_saving(arena, deck_.checkpoint.fp8_weights, trainer_.model().parameters());
+    saver_.set_snapshot(allocate_snapshot(
+        arena, deck_.checkpoint,
+        owned_bytes(trainer_.model(), trainer_.optimizer(), saved_gates(), fp8_)));
   };
   Arena plan;
   allocate(plan);
@@ -123,8 +124,11 @@ std::optional<Checkpoint> TrainingSession::find_checkpoint(bool goes_on) {
   } else if (!deck_.init.from.empty()) {
     checkpoint = open_verified(collective_, resolve_checkpoint(deck_.init.from));
   }
-  if (checkpoint) require_state(*checkpoint, model_state(trainer_.model()));
-  if (resumes_) require_state(*checkpoint, optimizer_state(trainer_.model(), trainer_.optimizer()));
+  const Fp8Alone fp8_alone = resumes_ ? Fp8Alone::refuse : Fp8Alone::read;
+  if (checkpoint) require_state(*checkpoint, model_state(trainer_.model()), fp8_alone);
+  if (resumes_) {
+    require_state(*checkpoint, optimizer_state(trainer_.model(), trainer_.optimizer()), fp8_alone);
+  }
   return checkpoint;
 }
 

@@ -11,6 +11,7 @@
 #include "io/metrics.hpp"
 #include "io/run_folder.hpp"
 #include "io/run_lock.hpp"
+#include "training/fp8_state.hpp"
 #include "training/run.hpp"
 #include "training/run_profile.hpp"
 #include "training/saver.hpp"
@@ -104,6 +105,7 @@ class TrainingSession {
   std::unique_ptr<MetricsWriter> metrics_;
   std::unique_ptr<StopWatch> stop_;
   Saver saver_;
+  Fp8Saving fp8_;
   Recorder recorder_;                     ///< of a step that is traced
   ClockOffset clock_;                     ///< of this rank in it
   std::optional<StepTimeline> timeline_;  ///< rank 0: of the last one

@@ -28,7 +28,7 @@ Saver::Place TrainingSession::checkpoint_place() const {
 }
 
 std::vector<StateTensor> TrainingSession::owned() {
-  return owned_state(trainer_.model(), trainer_.optimizer(), saved_gates());
+  return owned_state(trainer_.model(), trainer_.optimizer(), saved_gates(), fp8_);
 }
 
 /// Saves the state after step_ steps, unless that has been done. No save may be under way.

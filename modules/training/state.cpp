@@ -5,6 +5,8 @@
 #include <unordered_map>
 
 #include "core/error.hpp"
+#include "io/fp8_weights.hpp"
+#include "training/fp8_state.hpp"
 
 namespace moray {
 namespace {
@@ -143,7 +145,7 @@ std::vector<StateTensor> optimizer_state(const Model<float>& model, const Optimi
 }
 
 std::vector<StateTensor> owned_state(Model<float>& model, const Optimizer& optimizer,
-                                     const GateChoice& saves_gate) {
+                                     const GateChoice& saves_gate, const Fp8Saving& fp8) {
   std::vector<StateTensor> tensors;
   const Parameters<float>& parameters = model.parameters();
   Collector weights(parameters, "", Dtype::float32, tensors);
@@ -151,6 +153,7 @@ std::vector<StateTensor> owned_state(Model<float>& model, const Optimizer& optim
     weights.add(p.tensor, p.begin, p.count,
                 parameters.values(parameters.list()[p.tensor]).data + p.begin);
   }
+  add_fp8_state(parameters, fp8, tensors);
   add_gates(model, saves_gate, tensors);
   const std::vector<StateTensor> more = optimizer_state(model, optimizer);
   tensors.insert(tensors.end(), more.begin(), more.end());
@@ -158,12 +161,18 @@ std::vector<StateTensor> owned_state(Model<float>& model, const Optimizer& optim
 }
 
 std::int64_t owned_bytes(const Model<float>& model, const Optimizer& optimizer,
-                         const GateChoice& saves_gate) {
+                         const GateChoice& saves_gate, const Fp8Saving& fp8) {
   constexpr std::int64_t kFloat = sizeof(float);
   const std::int64_t moment = bytes_of(optimizer.bf16_moments() ? Dtype::bfloat16 : Dtype::float32);
   const std::int64_t element = kFloat + 2 * moment + (optimizer.has_ema() ? kFloat : 0);
   std::int64_t bytes = 0;
-  for (const Optimizer::Piece& p : optimizer.pieces()) bytes += p.count * element;
+  const Parameters<float>& parameters = model.parameters();
+  for (const Optimizer::Piece& p : optimizer.pieces()) {
+    bytes += p.count * element;
+    const Parameter& parameter = parameters.list()[p.tensor];
+    if (fp8.holds(parameters.precision(), parameter))
+      bytes += fp8_bytes(parameter, p.begin, p.count);
+  }
   for (std::size_t layer = 0; layer < model.moe_layers().size(); ++layer) {
     if (!saves_gate(layer)) continue;
     const Moe<float>& moe = *model.moe_layers()[layer];
@@ -175,7 +184,9 @@ std::int64_t owned_bytes(const Model<float>& model, const Optimizer& optimizer,
 
 void copy_piece(const StateTensor& tensor, const StatePiece& piece, void* host) {
   const auto bytes = static_cast<std::size_t>(piece.count * bytes_of(tensor.spec.dtype));
-  if (kHostBackend || tensor.on_host) {
+  if (tensor.make) {
+    tensor.make(piece, host);
+  } else if (kHostBackend || tensor.on_host) {
     std::memcpy(host, piece.data, bytes);
   } else {
     copy_to_host(static_cast<const char*>(piece.data), bytes, static_cast<char*>(host));
@@ -193,7 +204,7 @@ std::string save_state(Collective& ranks, const std::string& folder, const std::
     const std::int64_t bytes = bytes_of(tensors[d].spec.dtype);
     for (const StatePiece& piece : tensors[d].pieces) {
       const void* data = piece.data;
-      if (!kHostBackend && !tensors[d].on_host) {
+      if (tensors[d].make || (!kHostBackend && !tensors[d].on_host)) {
         staging.resize(static_cast<std::size_t>(piece.count * bytes));
         copy_piece(tensors[d], piece, staging.data());
         data = staging.data();
@@ -205,21 +216,50 @@ std::string save_state(Collective& ranks, const std::string& folder, const std::
   return writer.commit();
 }
 
-void require_state(const Checkpoint& checkpoint, const std::vector<StateTensor>& tensors) {
-  for (const StateTensor& tensor : tensors)
-    checkpoint.expect(tensor.spec.name, tensor.spec.dtype, tensor.spec.shape);
+namespace {
+
+/// A weight whose value is to be read from codes and scales.
+bool in_fp8_alone(const Checkpoint& checkpoint, const DatasetSpec& spec) {
+  return !checkpoint.contains(spec.name) && has_fp8_weights(checkpoint, spec.name);
+}
+
+void read_piece(const Checkpoint& checkpoint, const DatasetSpec& spec, const StatePiece& piece,
+                void* host) {
+  if (in_fp8_alone(checkpoint, spec)) {
+    read_fp8_weights(checkpoint, spec, piece.offset, piece.count, static_cast<float*>(host));
+  } else {
+    checkpoint.read(spec.name, piece.offset, piece.count, host);
+  }
+}
+
+}  // namespace
+
+void require_state(const Checkpoint& checkpoint, const std::vector<StateTensor>& tensors,
+                   Fp8Alone fp8_alone) {
+  for (const StateTensor& tensor : tensors) {
+    const DatasetSpec& spec = tensor.spec;
+    const bool alone = in_fp8_alone(checkpoint, spec);
+    if (alone && fp8_alone == Fp8Alone::refuse) {
+      fail(ExitCode::io,
+           "{}: holds {} in FP8 alone, from which no run goes on with the same bits; start a new "
+           "one with `init: {{from: {}}}`",
+           checkpoint.path(), spec.name, checkpoint.path());
+    }
+    if (!alone) checkpoint.expect(spec.name, spec.dtype, spec.shape);
+    if (has_fp8_weights(checkpoint, spec.name)) require_fp8_weights(checkpoint, spec);
+  }
 }
 
 void load_state(const Checkpoint& checkpoint, const std::vector<StateTensor>& tensors) {
-  require_state(checkpoint, tensors);
+  require_state(checkpoint, tensors, Fp8Alone::read);
   std::vector<char> staging;
   for (const StateTensor& tensor : tensors) {
     for (const StatePiece& piece : tensor.pieces) {
       if (kHostBackend || tensor.on_host) {
-        checkpoint.read(tensor.spec.name, piece.offset, piece.count, piece.data);
+        read_piece(checkpoint, tensor.spec, piece, piece.data);
       } else {
         staging.resize(static_cast<std::size_t>(piece.count * bytes_of(tensor.spec.dtype)));
-        checkpoint.read(tensor.spec.name, piece.offset, piece.count, staging.data());
+        read_piece(checkpoint, tensor.spec, piece, staging.data());
         copy_to_device(staging.data(), staging.size(), static_cast<char*>(piece.data));
       }
     }

@@ -173,6 +173,13 @@ void declare(Section& section, CheckpointConfig& config) {
            "posix: each rank writes its blocks by itself; mpiio: MPI-IO, for file systems that "
            "need it; MPI is called by one thread, so steps then wait for each save.")
       .one_of({"posix", "mpiio"});
+  section
+      .key(
+          "fp8_weights", config.fp8_weights,
+          "Weights that a checkpoint holds in FP8 too, beside the float32 ones: E4M3 and "
+          "weight_scale_inv as Hugging Face has them, with scales as precision.scales says. "
+          "fp8_linears: those that compute in FP8; all_linears: all but embedding, head and gates.")
+      .one_of({"none", "fp8_linears", "all_linears"});
 }
 
 void declare(Section& section, InitConfig& config) {

@@ -85,8 +85,9 @@ struct CheckpointConfig {
   double every_minutes = 0;
   std::int64_t keep_last = 3;
   Amount keep_every{0};
-  bool asynchronous = true;  ///< saves that are not the last go on behind the next steps
-  std::string io = "posix";  ///< posix | mpiio
+  bool asynchronous = true;          ///< saves that are not the last go on behind the next steps
+  std::string io = "posix";          ///< posix | mpiio
+  std::string fp8_weights = "none";  ///< none | fp8_linears | all_linears
   friend bool operator==(const CheckpointConfig&, const CheckpointConfig&) = default;
 };
 void declare(Section& section, CheckpointConfig& config);

@@ -101,6 +101,7 @@ def check_models(run, dense, wide):
     assert len(inspected["run"]["balance"]["layers"]) == len(inspected["checkpoint"]["layers"]) == 2
     checkpoint = inspected["checkpoint"]["path"]
     assert "run" not in validated("inspect", checkpoint)
+    assert validated("inspect", checkpoint, "--fp8")["checkpoint"]["fp8"]["tensors"]
     assert "balance" not in validated("inspect", dense)["run"]
     assert inspected["run"]["rows"][0]["validation_loss"] is None  # not measured
     assert validated("inspect", run, run, "--diff")["diff"]["equal"]

@@ -6,6 +6,7 @@
 #include "core/error.hpp"
 #include "planning/plan.hpp"
 #include "training/deck.hpp"
+#include "training/fp8_state.hpp"
 #include "training/saver.hpp"
 #include "training/state.hpp"
 #include "training/trainer.hpp"
@@ -31,9 +32,11 @@ std::int64_t compare(const NamedLayout& named, const Deck& deck, const Communica
   Trainer trainer(deck, ranks);
   const auto take = [&](Arena& arena) {
     trainer.allocate(arena);
+    const Fp8Saving fp8 =
+        allocate_fp8_saving(arena, deck.checkpoint.fp8_weights, trainer.model().parameters());
+    const GateChoice gates = [&](std::size_t layer) { return trainer.saves_gate(layer); };
     allocate_snapshot(arena, deck.checkpoint,
-                      owned_bytes(trainer.model(), trainer.optimizer(),
-                                  [&](std::size_t layer) { return trainer.saves_gate(layer); }));
+                      owned_bytes(trainer.model(), trainer.optimizer(), gates, fp8));
   };
   Arena counted;
   take(counted);

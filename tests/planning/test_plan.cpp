@@ -2,6 +2,7 @@
 
 #include "catch.hpp"
 #include "training/deck.hpp"
+#include "training/fp8_state.hpp"
 #include "training/rank_memory.hpp"
 #include "training/samples.hpp"
 #include "training/saver.hpp"
@@ -104,6 +105,7 @@ TEST_CASE("the plan is what a real arena hands out", "[planning]") {
         {"run.recompute=false"},
         {"batch.micro=1", "samples.tokens=5"},
         {"mtp.depth=2", "optimizer.moments=bf16", "optimizer.ema=0.9"},
+        {"checkpoint.fp8_weights=all_linears", "mtp.depth=1"},
         {"attention.query_latent=16", "head.chunk=7"}}) {
     const Deck deck = deck_of("tiny.yaml", overrides);
     const Plan plan = make_plan(deck);
@@ -115,10 +117,12 @@ TEST_CASE("the plan is what a real arena hands out", "[planning]") {
     Arena real;
     const auto sampler = make_sample_decoder(deck, layout.share);
     const auto all_gates = [](std::size_t) { return true; };
+    Fp8Saving fp8;
     const auto allocate = [&](Arena& arena) {
       allocate_rank(arena, layout, rank_shards(layout, model), model, optimizer, nullptr);
       if (sampler) sampler->allocate(arena, &model);
-      allocate_snapshot(arena, deck.checkpoint, owned_bytes(model, optimizer, all_gates));
+      fp8 = allocate_fp8_saving(arena, deck.checkpoint.fp8_weights, model.parameters());
+      allocate_snapshot(arena, deck.checkpoint, owned_bytes(model, optimizer, all_gates, fp8));
     };
     allocate(counted);
     real.reserve(counted);
@@ -131,11 +135,11 @@ TEST_CASE("the plan is what a real arena hands out", "[planning]") {
     CHECK(plan.bytes[static_cast<std::size_t>(Memory::weights)] >= parameters);
     // What an asynchronous save copies.
     std::int64_t owned = 0;
-    for (const StateTensor& tensor : owned_state(model, optimizer, all_gates)) {
+    for (const StateTensor& tensor : owned_state(model, optimizer, all_gates, fp8)) {
       for (const StatePiece& piece : tensor.pieces)
         owned += piece.count * bytes_of(tensor.spec.dtype);
     }
-    CHECK(owned == owned_bytes(model, optimizer, all_gates));
+    CHECK(owned == owned_bytes(model, optimizer, all_gates, fp8));
     CHECK(plan.bytes[static_cast<std::size_t>(Memory::snapshot)] == (owned + 63) / 64 * 64);
   }
 }
