@@ -109,7 +109,11 @@ std::vector<Command> command_table(Options& o) {
          &o.diff},
         {"--join", "", "Write metrics.h5 and metrics.csv of a run from all its rows", &o.join},
         {"--all", "", "The tensors of the optimizer and FP8 forms of weights too", &o.all},
-        {"--fp8", "", "What FP8 makes of the weights of a checkpoint: scales and errors", &o.fp8},
+        {"--fp8", "",
+         "What FP8 did to each tensor of a run in the newest step that counted; of a checkpoint, "
+         "or a "
+         "run that counted none, what it makes of the weights: scales and errors",
+         &o.fp8},
         {"--window", "N", "Balance of the experts over the last N steps; 100 if not given",
          &o.window},
         {"--dead", "F", "An expert is dead below this part of the mean load; 0.01 if not given",

@@ -10,10 +10,12 @@
 #include "commands.hpp"
 #include "core/error.hpp"
 #include "inspection/balance.hpp"
+#include "inspection/fp8_report.hpp"
 #include "io/checkpoint_folder.hpp"
 #include "io/fp8_weights.hpp"
 #include "io/metrics.hpp"
 #include "io/run_folder.hpp"
+#include "training/fp8_metrics.hpp"
 
 namespace moray {
 namespace {
@@ -27,6 +29,7 @@ void print(const Json& result, bool json) {
     fmt::print("{}\n", result.dump(2, ' ', false, Json::error_handler_t::replace));
     return;
   }
+  if (result.contains("fp8")) print_fp8_run(result["fp8"]);
   if (result.contains("diff")) print_diff(result["diff"]);
   if (result.contains("run")) print_run(result["run"]);
   if (result.contains("checkpoint")) print_checkpoint(result["checkpoint"]);
@@ -42,6 +45,7 @@ void check_options(const Options& o) {
     fail(ExitCode::usage, "moray inspect: give one CHECKPOINT or RUN, or two with --diff, not {}",
          o.paths.size());
   }
+  if (o.fp8 && o.diff) fail(ExitCode::usage, "moray inspect: --fp8 shows one run, not --diff");
   if (o.window < 1) fail(ExitCode::usage, "moray inspect: --window must be at least 1");
   if (!(o.dead >= 0 && o.dead <= 1))
     fail(ExitCode::usage, "moray inspect: --dead must be between 0 and 1");
@@ -108,6 +112,12 @@ int inspect(const Options& options) {
     if (options.join) {
       if (!run) fail(ExitCode::usage, "moray inspect --join: {} is not a run", path);
       join_metrics(path);
+      if (fp8_metrics::present(path)) join_metrics(fp8_metrics::folder(path));
+    }
+    if (options.fp8 && run && fp8_metrics::present(path)) {
+      result["fp8"] = fp8_statistics(path);
+      print(result, options.json);
+      return static_cast<int>(ExitCode::done);
     }
     if (run) result["run"] = run_report(path, options);
     if (has_checkpoint(path, run)) result["checkpoint"] = checkpoint_report(path, options);

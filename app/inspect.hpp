@@ -22,6 +22,7 @@ nlohmann::ordered_json fp8_report(const std::string& path);
 void print_checkpoint(const nlohmann::ordered_json& report);
 void print_run(const nlohmann::ordered_json& report);
 void print_fp8(const nlohmann::ordered_json& fp8);
+void print_fp8_run(const nlohmann::ordered_json& report);
 void print_diff(const nlohmann::ordered_json& report);
 
 /// NaN and infinity, which JSON lacks, are null, and null is NaN.

@@ -36,7 +36,7 @@ struct Options {
   std::int64_t seed = 0;               ///< generate
   bool greedy = false;                 ///< generate: temperature 0
   bool all = false;                    ///< inspect: the optimizer's tensors too
-  bool fp8 = false;                    ///< inspect: what FP8 makes of a checkpoint's weights
+  bool fp8 = false;                    ///< inspect: what FP8 did in a run, or makes of a checkpoint
   bool diff = false;                   ///< inspect: compare two checkpoints
   bool join = false;                   ///< inspect: write metrics.h5 and metrics.csv of a run
   std::int64_t window = 100;           ///< inspect: the last so many steps, for the balance

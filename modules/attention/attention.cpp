@@ -148,6 +148,7 @@ void Mla<Real>::backward_input(Pass<Real>& pass, const RowLayout& rows,
   slot.kept_down.restore(pass.exec, slot.down);
   slot.kept_o.restore(pass.exec, slot.o);
   if (recompute) {
+    const Uncounted<Real> again(pass);
     if (compressed_query()) {
       q_norm_.recompute(pass, slot.down.column_range(0, config_.query_latent), slot.r_q,
                         slot.latent_q);

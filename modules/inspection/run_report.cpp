@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "core/error.hpp"
+#include "inspection/fp8_report.hpp"
 #include "inspection/run_series.hpp"
 #include "inspection/run_timeline.hpp"
 #include "io/files.hpp"
@@ -152,6 +153,7 @@ Json report_of_run(const std::string& run, const ReportLimits& limits) {
   attempt(report, [&] { trunk = add_deck(run, report); });
   attempt(report, [&] { add_profile(run, report); });
   attempt(report, [&] { add_metrics(run, trunk, limits, report); });
+  attempt(report, [&] { add_fp8(run, limits, report); });
   attempt(report, [&] { add_timeline(run, report); });
   return report;
 }

@@ -49,8 +49,10 @@ void Linear<Real>::low_product(Pass<Real>& pass, GemmForm form, Operand what, Ma
         append_row_blocks(begin, sequence_rows_, pass.blocks);
       blocks = upload_blocks(pass.blocks, scratch_);
     }
-    const MixedGemmTask task = {.a = row_operand(pass.exec, precision, compute(), what, x, blocks,
-                                                 scratch_, scratch_.tokens),
+    const MixedOperand rows =
+        row_operand(pass.exec, precision, compute(), what, x, blocks, scratch_, scratch_.tokens);
+    count_codes(pass, weight_, what, x, rows);
+    const MixedGemmTask task = {.a = rows,
                                 .b = pass.parameters->low_weight(weight_),
                                 .c = y.data,
                                 .rounds = true,

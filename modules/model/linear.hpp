@@ -23,6 +23,8 @@ struct Pass {
   std::vector<MixedGemmTask> mixed_tasks = {};
   std::vector<RowBlock> blocks = {};
   Probe<Real>* probe = nullptr;  ///< none in normal runs
+  /// Counts what becomes of values in FP8, in the steps that are to be counted; else none.
+  Fp8Statistics* statistics = nullptr;
   /// The first value that is not finite. The step goes on, so that ranks which wait for this one are
   /// not left alone; whoever runs it throws afterwards.
   std::optional<Error> error = {};
@@ -33,6 +35,31 @@ struct Pass {
     throw thrown;
   }
 };
+
+/// While it lives nothing is counted: what a backward computes again was counted in the forward.
+template <class Real>
+class Uncounted {
+ public:
+  explicit Uncounted(Pass<Real>& pass) : pass_(pass), statistics_(pass.statistics) {
+    pass.statistics = nullptr;
+  }
+  ~Uncounted() { pass_.statistics = statistics_; }
+  Uncounted(const Uncounted&) = delete;
+  Uncounted& operator=(const Uncounted&) = delete;
+
+ private:
+  Pass<Real>& pass_;
+  Fp8Statistics* statistics_;
+};
+
+/// Counts values (T, C) and their codes with scales 1 x 128, if the pass counts.
+template <class Real>
+void count_codes(const Pass<Real>& pass, const WeightRef& weight, Operand what,
+                 Matrix<const float> x, const MixedOperand& codes) {
+  if (pass.statistics == nullptr || codes.type != NumberType::e4m3) return;
+  pass.statistics->add(pass.exec, weight.tensor,
+                       what == Operand::gradient ? Fp8Role::dy : Fp8Role::x, x, codes);
+}
 
 /// Shows a stage to the pass's probe, if there is one: a tensor with the same number of rows for
 /// each stored sequence.

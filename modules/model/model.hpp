@@ -20,6 +20,7 @@ struct ModelUse {
   std::int64_t expert_lanes = 1;  ///< of this rank
   int slots = 1;                  ///< micro-batches whose activations are kept at once
   int deferred = 0;               ///< micro-batches whose weight gradients are put off at once
+  bool statistics = false;        ///< of values in FP8 may be counted
 };
 
 /// Consecutive parts of a model that a rank has: a stage of a pipeline.
@@ -124,6 +125,8 @@ class Model {
   /// Where MTP modules are not on the embedding's rank: their copy of it, (V, D); else empty.
   Matrix<Real> embedding_copy() const { return embedding_copy_; }
   const std::vector<Block<Real>>& blocks() const { return blocks_; }
+  Fp8Statistics& statistics() { return statistics_; }
+  const Fp8Statistics& statistics() const { return statistics_; }
 
  private:
   friend class ChunkPass<Real>;
@@ -192,6 +195,7 @@ class Model {
   std::vector<Matrix<Real>> embedding_uses_;
   Matrix<Real> embedding_copy_;
   RotaryTable<Real> rotary_;
+  Fp8Statistics statistics_;
 
   std::vector<std::vector<Slot>> slots_;         ///< [slot][chunk]; the chunks share memory
   std::vector<std::vector<Deferred>> deferred_;  ///< [deferred + 1][chunk]

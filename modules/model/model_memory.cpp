@@ -23,6 +23,7 @@ void Model<Real>::allocate(Arena& arena, const ModelUse& use, const Model* lende
   }
   rotary_ = RotaryTable<Real>(arena, config_.attention, use.rows);
   allocate_embedding_uses(arena);
+  if (use.statistics) statistics_.allocate(arena, parameters_.fp8_tensors().size());
 
   const auto overlaid = [&](auto make) {
     std::vector<decltype(make(std::size_t{0}))> all;

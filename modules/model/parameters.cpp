@@ -27,6 +27,7 @@ WeightRef Parameters<Real>::declare(Region region, std::int64_t cols,
   WeightRef ref{region, held ? start(region) : -1, 0, cols};
   ref.compute = precision_.of(parts.front().name);
   for (const Part& part : parts) MORAY_REQUIRE(precision_.of(part.name) == ref.compute);
+  if (ref.compute == Compute::fp8) ref.tensor = fp8_tensor(parts);
   std::int64_t& size = sizes_[static_cast<std::size_t>(region)];
   for (const Part& part : parts) {
     list_.push_back({part.name, region, held ? size : -1, part.rows, cols, false, held});
@@ -39,6 +40,27 @@ WeightRef Parameters<Real>::declare(Region region, std::int64_t cols,
     copies_.push_back({ref, {}, {}});
   }
   return ref;
+}
+
+template <class Real>
+std::int64_t Parameters<Real>::fp8_tensor(const std::vector<Part>& parts) {
+  const auto module = [](const Part& part) {
+    return part.name.substr(0, part.name.size() - std::string_view(".weight").size());
+  };
+  std::string name = module(parts.front());
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    const std::string other = module(parts[i]);
+    name += "+" + other.substr(other.rfind('.') + 1);
+  }
+  const std::string_view experts = ".experts.";
+  if (const std::size_t at = name.find(experts); at != std::string::npos) {
+    const std::size_t number = at + experts.size();
+    name.erase(number, name.find('.', number) + 1 - number);
+  }
+  const auto known = std::find(fp8_tensors_.begin(), fp8_tensors_.end(), name);
+  const std::int64_t index = known - fp8_tensors_.begin();
+  if (known == fp8_tensors_.end()) fp8_tensors_.push_back(std::move(name));
+  return index;
 }
 
 template <class Real>
@@ -93,6 +115,17 @@ void Parameters<Real>::update_copies(const ExecSpace& exec) {
         values = rounded;
       }
       quantize_weights(exec, values, precision_.scale_rule(), copy.fp8);
+    }
+  }
+}
+
+template <class Real>
+void Parameters<Real>::add_statistics(const ExecSpace& exec, Region region,
+                                      Fp8Statistics& statistics) const {
+  if constexpr (std::is_same_v<Real, float>) {
+    for (const Copy& copy : copies_) {
+      if (copy.ref.region != region || copy.ref.compute != Compute::fp8) continue;
+      statistics.add(exec, copy.ref.tensor, Fp8Role::w, weight(copy.ref), copy.fp8, kScaleBlock);
     }
   }
 }

@@ -7,6 +7,7 @@
 #include "core/arena.hpp"
 #include "core/matrix.hpp"
 #include "kernels/mixed_gemm/mixed_gemm.hpp"
+#include "model/fp8_statistics.hpp"
 #include "model/precision.hpp"
 
 namespace moray {
@@ -44,6 +45,7 @@ struct WeightRef {
   std::int64_t cols = 0;
   Compute compute = Compute::float32;  ///< of its products
   std::int64_t copy = -1;              ///< its number among the copies in low precision
+  std::int64_t tensor = -1;            ///< its number in fp8_tensors()
 };
 
 /// All weights of a model and their gradients: one flat array a region, so that folding lanes,
@@ -83,6 +85,12 @@ class Parameters {
   /// Makes the copies in low precision anew: due whenever weights have changed.
   void update_copies(const ExecSpace& exec);
 
+  /// What has statistics of FP8, on every rank the same: each matrix that one product serves, named like
+  /// "model.layers.3.mlp.experts.gate_proj+up_proj"; the experts of a layer are one.
+  const std::vector<std::string>& fp8_tensors() const { return fp8_tensors_; }
+  /// Adds the weights of a region that this rank has.
+  void add_statistics(const ExecSpace& exec, Region region, Fp8Statistics& statistics) const;
+
   const std::vector<Parameter>& list() const { return list_; }
   std::int64_t size(Region region) const { return sizes_[static_cast<std::size_t>(region)]; }
   std::int64_t lanes(Region region) const {
@@ -117,10 +125,13 @@ class Parameters {
     Quantized fp8;
   };
   void allocate_copies(Arena& arena);
+  /// The number of the tensor that these parts belong to.
+  std::int64_t fp8_tensor(const std::vector<Part>& parts);
 
   int chunk_ = 0;
   PrecisionConfig precision_;
   std::vector<Copy> copies_;
+  std::vector<std::string> fp8_tensors_;
   Vector<float> coarse_;  ///< a weight rounded with one scale, under an ablation
   std::vector<Parameter> list_;
   std::int64_t sizes_[kRegions] = {};

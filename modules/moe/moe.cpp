@@ -233,6 +233,7 @@ Matrix<const std::byte> Moe<Real>::packed(Pass<Real>& pass, RowFormat format, Op
   if (format == RowFormat::real) return as_bytes<Real>(x);
   const Matrix<std::byte> rows =
       (what == Operand::value ? packed_forward_ : packed_backward_)->first(x.rows);
+  const Matrix<const Real> values = x;
   if constexpr (std::is_same_v<Real, float>) {
     if (format == RowFormat::e4m3 && precision_.coarse()) {
       pass.blocks.clear();
@@ -242,7 +243,17 @@ Matrix<const std::byte> Moe<Real>::packed(Pass<Real>& pass, RowFormat format, Op
                         scratch_);
     }
   }
-  pack_rows<Real>(pass.exec, format, x, token_scales_->first(x.rows), rows);
+  const Matrix<float> scales = token_scales_->first(x.rows);
+  pack_rows<Real>(pass.exec, format, x, scales, rows);
+  if constexpr (std::is_same_v<Real, float>) {
+    // Each token once, however many experts read it and wherever they are.
+    if (pass.statistics != nullptr && format == RowFormat::e4m3) {
+      const bool gradient = what == Operand::gradient;
+      pass.statistics->add(pass.exec, any(gradient ? down_ : gate_up_).weight().tensor,
+                           gradient ? Fp8Role::dy : Fp8Role::x, values,
+                           packed_codes(rows, x.cols, scales), 1);
+    }
+  }
   return rows;
 }
 
@@ -267,10 +278,10 @@ void Moe<Real>::grouped(Pass<Real>& pass, GemmForm form, const std::vector<Linea
       Vector<const RowBlock> blocks;
       if (precision_.coarse()) blocks = expert_blocks(pass, slot);
       const Operand what = form == GemmForm::nt ? Operand::value : Operand::gradient;
-      return grouped_low(pass, form, experts, route,
-                         row_operand(pass.exec, precision_, any(experts).compute(), what, in,
-                                     blocks, scratch_, scratch_.tokens),
-                         in.cols, out);
+      const MixedOperand rows = row_operand(pass.exec, precision_, any(experts).compute(), what, in,
+                                            blocks, scratch_, scratch_.tokens);
+      count_codes(pass, any(experts).weight(), what, in, rows);
+      return grouped_low(pass, form, experts, route, rows, in.cols, out);
     }
   }
   pass.tasks.clear();
@@ -532,6 +543,7 @@ void Moe<Real>::experts_backward_weight(Pass<Real>& pass, const RowLayout& rows,
   const Matrix<Real> act = slot.act->first(route.rows());
   const Matrix<Real> dgate_up = deferred.dgate_up->first(route.rows());
   slot.kept.restore(pass.exec, slot.gate_up->first(route.rows()));
+  const Uncounted<Real> again(pass);
   if (recompute) gather_row_bytes(pass.exec, dispatched(pass, x2, slot), route.source(), x);
   if (recompute || slot.kept.low())
     swiglu_forward<Real>(pass.exec, slot.gate_up->first(route.rows()), route.weights(), act);

@@ -54,10 +54,14 @@ void pack_rows(const ExecSpace& exec, RowFormat format, Matrix<const Real> x, Ma
   }
 }
 
+Quantized packed_codes(Matrix<std::byte> packed, std::int64_t width, Matrix<float> scales) {
+  return {CodeType::e4m3, code_matrix(packed, width), scales};
+}
+
 Quantized row_codes(const ExecSpace& exec, Matrix<std::byte> packed, std::int64_t width,
                     Matrix<float> scales) {
   unpack_scales(exec, scale_bytes(packed, width), scales);
-  return {CodeType::e4m3, code_matrix(packed, width), scales};
+  return packed_codes(packed, width, scales);
 }
 
 MixedOperand bf16_rows(Matrix<std::byte> packed, std::int64_t width) {

@@ -58,7 +58,9 @@ template <class Real>
 void pack_rows(const ExecSpace& exec, RowFormat format, Matrix<const Real> x, Matrix<float> scales,
                Matrix<std::byte> packed);
 
-/// The codes of packed E4M3 rows of `width`, with their scales unpacked to (T, ceil(width / 128)).
+/// The codes of packed E4M3 rows of `width`, with the scales (T, ceil(width / 128)) that they have.
+Quantized packed_codes(Matrix<std::byte> packed, std::int64_t width, Matrix<float> scales);
+/// The same, with their scales unpacked to (T, ceil(width / 128)).
 Quantized row_codes(const ExecSpace& exec, Matrix<std::byte> packed, std::int64_t width,
                     Matrix<float> scales);
 /// Packed bf16 rows as an operand.

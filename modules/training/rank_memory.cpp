@@ -90,7 +90,8 @@ RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace
                 .lanes = layout.deals[0].local_lanes(),
                 .expert_lanes = layout.deals[0].local_expert_lanes(),
                 .slots = layout.needs.slots,
-                .deferred = layout.needs.deferred};
+                .deferred = layout.needs.deferred,
+                .statistics = deck.output.fp8_every.value > 0};
   const bool apart =
       deck.model.mtp.depth > 0 && layout.pipeline.ranks > 1 && layout.pipeline.chunks() == 1;
   layout.lends_embedding = apart && rank == 0;

@@ -1,4 +1,5 @@
 #include "training/session.hpp"
+#include "training/fp8_metrics.hpp"
 #include "training/layout_rules.hpp"
 
 #include <algorithm>
@@ -200,6 +201,9 @@ void TrainingSession::open_metrics() {
     const auto layers = static_cast<std::int64_t>(trainer_.model().moe_layers().size());
     metrics_ =
         std::make_unique<MetricsWriter>(folder_path_, metric_schema(deck_.model, layers), step_);
+    if (trainer_.model().statistics().allocated())
+      fp8_metrics_ =
+          fp8_metrics::open(folder_path_, trainer_.model().parameters().fp8_tensors(), step_);
   });
 }
 

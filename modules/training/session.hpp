@@ -103,6 +103,8 @@ class TrainingSession {
   std::unique_ptr<RunLock> lock_;            ///< rank 0
   bool recorded_ = false;                    ///< rank 0: the folder is this start's
   std::unique_ptr<MetricsWriter> metrics_;
+  std::unique_ptr<MetricsWriter>
+      fp8_metrics_;  ///< rank 0, when the deck asks for statistics of FP8
   std::unique_ptr<StopWatch> stop_;
   Saver saver_;
   Fp8Saving fp8_;

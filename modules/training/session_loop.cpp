@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/log.hpp"
+#include "training/fp8_metrics.hpp"
 #include "training/run_metrics.hpp"
 #include "training/samples.hpp"
 #include "training/session.hpp"
@@ -74,6 +75,16 @@ void TrainingSession::after_step(const StepReport& report, double seconds) {
       metrics_->append(row);
     });
   }
+  if (!report.fp8.empty()) {
+    agree(collective_, [&] {
+      if (!root()) return;
+      lock_->require_owned();
+      MetricRow row = fp8_metrics_->row();
+      fp8_metrics::fill(row, report.step, timeline.samples_before(report.step) * deck_.batch.length,
+                        report.fp8);
+      fp8_metrics_->append(row);
+    });
+  }
   if (deck_.samples.tokens > 0 && (timeline.due(deck_.samples.every, step) || last))
     print_sample(report.step);
 }
@@ -108,6 +119,10 @@ void TrainingSession::finish(ExitCode code) {
     if (!root()) return;
     metrics_->close_segment();
     join_metrics(folder_path_);
+    if (fp8_metrics_) {
+      fp8_metrics_->close_segment();
+      join_metrics(fp8_metrics::folder(folder_path_));
+    }
     folder_->write_status(code == ExitCode::done ? "done" : "stopped");
   });
   print_end(code);

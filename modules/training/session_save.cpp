@@ -112,6 +112,7 @@ void TrainingSession::record_save(const std::string& path, std::int64_t step, do
     if (!root()) return;
     try {
       metrics_->close_segment(step);
+      if (fp8_metrics_) fp8_metrics_->close_segment(step);
     } catch (const NoSpace& error) {
       Log::global().warn("{}; these rows of metrics go with the next checkpoint", error.what());
     }

@@ -140,11 +140,14 @@ StepReport Trainer::step(std::int64_t step, const Sample& sample) {
         static_cast<float>(report.mtp_weight / static_cast<double>(model_.depth()));
   }
   clear_sums();
+  if (counts_fp8(step)) begin_fp8_statistics();
   TrainingWork work(*this, report, sample);
   runtime_.run(schedule(report.sequences), pass_, options, work);
+  pass_.statistics = nullptr;
   // Each stage reduces when it is done, whatever the others still compute.
   reduce(report);
   agree_on_errors(ranks_, [&] { pass_.throw_error(); });
+  if (counts_fp8(step)) end_fp8_statistics(report);
   update(report);
   fence(pass_.exec, "moray::trainer: end of the step");
   sent_ = sent_so_far() - before;

@@ -32,6 +32,8 @@ struct StepReport {
   double bias_rate = 0;                          ///< gamma
   bool skipped = false;                          ///< a value was not finite and the deck says skip
   std::vector<std::vector<std::int64_t>> loads;  ///< (MoE layers, E), MTP modules last
+  /// (tensors, x|dy|w, kStatisticWords) of Parameters::fp8_tensors(); empty unless the step counted.
+  std::vector<std::int64_t> fp8;
 };
 
 /// max(load) / mean(load) - 1 (Wang et al., 2024).
@@ -113,6 +115,9 @@ class Trainer {
   void reduce(StepReport& report);
   void update(StepReport& report);
   void update_biases(const StepReport& report);
+  bool counts_fp8(std::int64_t step) const;
+  void begin_fp8_statistics();
+  void end_fp8_statistics(StepReport& report);
   LinkBytes sent_so_far() const;
   std::int64_t tokens_of(const StepReport& report) const {
     return report.sequences * deck_.batch.length;

@@ -1,4 +1,7 @@
 // The sums of gradients over ranks, each element on its owner, and the copies of what owners made of them.
+#include <algorithm>
+#include <utility>
+
 #include "kernels/elementwise/elementwise.hpp"
 #include "training/trainer.hpp"
 
@@ -109,6 +112,47 @@ void Trainer::weights_changed() {
                    kEmbeddingTag);
   message_.wait();
   uses_reducer_.gather(pass_.exec, {copy.data, copy.rows * copy.cols}, embedding_shards_);
+}
+
+bool Trainer::counts_fp8(std::int64_t step) const {
+  return timeline_.due(deck_.output.fp8_every, step) && model_.statistics().allocated();
+}
+
+/// What the weights of this step became; then the pass counts.
+void Trainer::begin_fp8_statistics() {
+  Fp8Statistics& statistics = model_.statistics();
+  statistics.clear(pass_.exec);
+  for (const Region region : regions_) {
+    // One of the ranks that have copies of the tensors.
+    const auto chunk = std::min(chunk_of(region), layout_.pipeline.chunks() - 1);
+    const Communicator& copies =
+        is_expert(region) ? mesh_.expert_copies(chunk) : mesh_.copies(chunk);
+    if (copies.rank() == 0) model_.parameters().add_statistics(pass_.exec, region, statistics);
+  }
+  pass_.statistics = &statistics;
+}
+
+/// Those of all ranks: integers that are added, and the least and largest amax.
+void Trainer::end_fp8_statistics(StepReport& report) {
+  report.fp8 = model_.statistics().read(pass_.exec);
+  const auto each = [&](const auto& use) {
+    constexpr auto kStride = static_cast<std::size_t>(kStatisticWords);
+    for (std::size_t at = 0; at < report.fp8.size(); at += kStride)
+      use(report.fp8[at + std::size_t{QuantizationWord::least_amax}],
+          report.fp8[at + std::size_t{QuantizationWord::largest_amax}]);
+  };
+  std::vector<std::int64_t> extremes;
+  each([&](std::int64_t& least, std::int64_t& largest) {
+    extremes.push_back(-std::exchange(least, 0));
+    extremes.push_back(std::exchange(largest, 0));
+  });
+  ranks_.sum(report.fp8);
+  ranks_.maximum(std::span(extremes));
+  auto next = extremes.begin();
+  each([&](std::int64_t& least, std::int64_t& largest) {
+    least = -*next++;
+    largest = *next++;
+  });
 }
 
 }  // namespace moray

@@ -1,5 +1,7 @@
 #include "training/training_config.hpp"
 
+#include <algorithm>
+
 #include "config/section.hpp"
 #include "training/layout_rules.hpp"
 
@@ -151,6 +153,11 @@ void declare(Section& section, OutputConfig& config) {
            "(docs/schedules.md): in the second step of each start, and at this interval; 0: only "
            "then.")
       .at_least(0);
+  section
+      .key("fp8_every", config.fp8_every,
+           "Count at this interval what quantisation to FP8 does to each tensor in a step: range, "
+           "underflow, saturation and scales (docs/fp8.md, section 4); 0: never.")
+      .at_least(0);
 }
 
 void declare(Section& section, CheckpointConfig& config) {
@@ -234,6 +241,13 @@ Section declare_deck(Deck& deck) {
   declare(root.section("init", "Where the weights come from.", Resume::free), deck.init);
   declare(root.section("kernels", "Force a variant of an operation.", Resume::free), deck.kernels);
   root.free_form("user", "Anything: copied through to the resolved deck, never read.");
+  root.rule({"output.fp8_every", "precision.compute"},
+            "output.fp8_every needs products in FP8: precision.compute, or an override", [&] {
+              const PrecisionConfig& precision = deck.model.precision;
+              const auto fp8 = [](const auto& entry) { return entry.second == "fp8"; };
+              return deck.output.fp8_every.value == 0 || precision.compute == "fp8" ||
+                     std::any_of(precision.overrides.begin(), precision.overrides.end(), fp8);
+            });
   declare_layout_rules(root, deck);
   return root;
 }

@@ -75,6 +75,7 @@ void declare(Section& section, SamplesConfig& config);
 struct OutputConfig {
   std::int64_t log_every = 1;  ///< steps
   Amount trace_every{0};       ///< 0: only the second step of a start
+  Amount fp8_every{0};         ///< 0: never
   friend bool operator==(const OutputConfig&, const OutputConfig&) = default;
 };
 void declare(Section& section, OutputConfig& config);

@@ -214,6 +214,74 @@ TEST_CASE("a bf16 Linear rounds operands and results, and sums as float32 does",
   CHECK(same_bits(c.read(c.parameters.gradient(c.linear.weight(), 0)), expected_dw));
 }
 
+TEST_CASE("what becomes of the values of an FP8 Linear is counted once", "[low]") {
+  Case c({.compute = "fp8"});
+  REQUIRE(c.parameters.fp8_tensors() == std::vector<std::string>{"m.a+b"});
+  Fp8Statistics statistics;
+  Arena counted, arena;
+  statistics.allocate(counted, 1);
+  arena.reserve(counted);
+  statistics.allocate(arena, 1);
+  constexpr std::int64_t tokens = kSequences * kRows;
+  Values x = normal(tokens * kIn, 2);
+  for (std::size_t i = 0; i < x.size(); i += 3) x[i] *= 1e-6F;
+  const OnDevice on_x(x, kIn), on_dy(normal(tokens * kOut, 3), kOut),
+      y(Values(tokens * kOut), kOut), dx(Values(tokens * kIn), kIn);
+  const auto pass = [&] {
+    c.linear.forward(c.pass, on_x.matrix, y.matrix);
+    c.linear.backward_input(c.pass, on_dy.matrix, dx.matrix);
+    c.linear.backward_weight(c.pass, {&c.batch, kRows}, on_dy.matrix, on_x.matrix);
+  };
+  statistics.clear(c.pass.exec);
+  pass();  // nobody counts
+  c.pass.statistics = &statistics;
+  {
+    const Uncounted<float> again(c.pass);
+    pass();
+  }
+  const auto word = [&](Fp8Role role, std::int64_t which) {
+    return statistics.read(
+        c.pass.exec)[static_cast<std::size_t>(static_cast<int>(role) * kStatisticWords + which)];
+  };
+  for (const Fp8Role role : {Fp8Role::x, Fp8Role::dy, Fp8Role::w})
+    CHECK(word(role, QuantizationWord::blocks) == 0);
+  pass();
+  c.parameters.add_statistics(c.pass.exec, Region::expert, statistics);  // where it is not
+  CHECK(word(Fp8Role::w, QuantizationWord::values) == 0);
+  c.parameters.add_statistics(c.pass.exec, Region::dense, statistics);
+  CHECK(word(Fp8Role::x, QuantizationWord::values) == tokens * kIn);
+  CHECK(word(Fp8Role::x, QuantizationWord::blocks) == tokens * 2);
+  CHECK(word(Fp8Role::dy, QuantizationWord::values) == tokens * kOut);
+  CHECK(word(Fp8Role::dy, QuantizationWord::blocks) == tokens * 3);
+  CHECK(word(Fp8Role::w, QuantizationWord::values) == kIn * kOut);
+  CHECK(word(Fp8Role::w, QuantizationWord::blocks) == 2 * 3);
+  const Plain qx = quantised(x, false, [](std::size_t i) { return token_block(i, kIn); });
+  std::int64_t lost = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) lost += x[i] != 0 && qx.codes[i] == 0 ? 1 : 0;
+  CHECK(lost > tokens * kIn / 4);
+  CHECK(word(Fp8Role::x, QuantizationWord::underflow) == lost);
+}
+
+TEST_CASE("the experts of a layer are one tensor of the statistics", "[low]") {
+  Parameters<float> parameters;
+  parameters.set_precision({.compute = "fp8", .overrides = {{"*.o_proj", "bf16"}}});
+  const auto declare = [&](const std::vector<Parameters<float>::Part>& parts) {
+    return parameters.declare(Region::dense, 8, parts).tensor;
+  };
+  CHECK(declare({{"model.embed_tokens.weight", 4}}) == -1);
+  CHECK(declare({{"model.layers.0.self_attn.o_proj.weight", 4}}) == -1);
+  for (const char* e : {"0", "1", "17"}) {
+    const std::string expert = std::string("model.layers.3.mlp.experts.") + e;
+    CHECK(declare({{expert + ".gate_proj.weight", 4}, {expert + ".up_proj.weight", 4}}) == 0);
+    CHECK(declare({{expert + ".down_proj.weight", 4}}) == 1);
+  }
+  CHECK(declare({{"model.layers.3.mlp.shared_experts.down_proj.weight", 4}}) == 2);
+  CHECK(parameters.fp8_tensors() ==
+        std::vector<std::string>{"model.layers.3.mlp.experts.gate_proj+up_proj",
+                                 "model.layers.3.mlp.experts.down_proj",
+                                 "model.layers.3.mlp.shared_experts.down_proj"});
+}
+
 TEST_CASE("patterns of module names", "[low]") {
   CHECK(name_matches("*.down_proj", "model.layers.3.mlp.experts.7.down_proj"));
   CHECK(name_matches("model.layers.1*.o_proj", "model.layers.12.self_attn.o_proj"));

@@ -57,6 +57,11 @@ Numbers train(const Deck& deck, const Communicator& ranks) {
     for (const double loss : report.mtp) out.add(name("MTP loss"), loss);
     out.add(name("balance loss"), report.balance);
     out.add(name("norm"), report.norm.value);
+    MORAY_REQUIRE(report.fp8.empty() == (deck.output.fp8_every.value == 0));
+    for (std::size_t i = 0; i < report.fp8.size(); ++i) {
+      out.names.push_back(fmt::format("step {}: statistics of FP8, word {}", step + 1, i));
+      out.bits.push_back(report.fp8[i]);
+    }
     if (step == trainer.timeline().total() / 2) validate(trainer, data, name("then"), out);
   }
   validate(trainer, data, "after", out);

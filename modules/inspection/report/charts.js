@@ -16,6 +16,8 @@
 const has_series = (...names) => (run) => names.some((name) => run.series?.[name]);
 const mtp_names = [...new Set(kRuns.flatMap((run) => Object.keys(run.series ?? {}).filter((name) => name.startsWith('mtp_loss['))))];
 
+const fp8_series = (what) => ['x', 'dy', 'w'].map((role) => ({name: `fp8_${what}_${role}`, label: role, marks: true}));
+
 const kCharts = [
   {
     id: 'loss', section: 'Learning', title: 'Loss', unit: 'nat/token', log: true, focus: true, wide: true, height: 320, draw: draw_lines,
@@ -46,6 +48,25 @@ const kCharts = [
     id: 'bias', section: 'Experts', title: 'Selection bias', unit: '1', one_run: true, all_layers: false, draw: draw_lines,
     note: 'What balancing adds to the score of each expert before the choice.',
     has: (run) => run.maps?.bias, layers: (run) => run.maps.bias.layers, lines: bias_lines,
+  },
+  {
+    id: 'fp8_underflow', section: 'FP8', title: 'Values that became zero', unit: '1', log: true, draw: draw_lines,
+    note: 'Part of the values that were not zero and whose FP8 code is: of all tensors, with the range that tensors span.',
+    series: fp8_series('underflow'),
+  },
+  {
+    id: 'fp8_saturated', section: 'FP8', title: 'Values at the largest code', unit: '1', log: true, draw: draw_lines,
+    note: 'Part of the values that are ±448 before their scale. A float32 scale puts the largest value of each block there.',
+    series: fp8_series('saturated'),
+  },
+  {
+    id: 'fp8_amax', section: 'FP8', title: 'Largest magnitude', unit: '1', log: true, draw: draw_lines,
+    note: 'Of all tensors, before quantisation.', series: fp8_series('amax'),
+  },
+  {
+    id: 'fp8_scales', section: 'FP8', title: 'Scales of blocks', wide: true, one_run: true, draw: draw_fp8,
+    note: 'In the newest step that counted: how many blocks of each tensor have a scale from this power of two to the next.',
+    has: (run) => run.fp8,
   },
   {
     id: 'timeline', section: 'One step', title: 'Timeline of a step', wide: true, one_run: true, draw: draw_timeline, has: has_timeline,
