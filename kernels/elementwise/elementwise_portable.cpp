@@ -1,25 +1,7 @@
 #include "kernels/elementwise/elementwise_variants.hpp"
+#include "kernels/elementwise/for_pieces.hpp"
 
 namespace moray::portable {
-namespace {
-
-/// Columns of one work item: a row of a layer is one item on a host, and a whole tensor given as
-/// one row is still spread over the threads; a device thread takes one element.
-constexpr std::int64_t kColumns = kHostBackend ? 4096 : 1;
-
-/// Calls body(i, begin, end) for pieces of columns [begin, end) of every row i.
-template <class Body>
-void for_pieces(const std::string& label, const ExecSpace& exec, std::int64_t rows,
-                std::int64_t cols, const Body& body) {
-  const std::int64_t pieces = (cols + kColumns - 1) / kColumns;
-  parallel_for(
-      label, exec, rows * pieces, KOKKOS_LAMBDA(const std::int64_t item) {
-        const std::int64_t begin = item % pieces * kColumns;
-        body(item / pieces, begin, begin + kColumns < cols ? begin + kColumns : cols);
-      });
-}
-
-}  // namespace
 
 template <class Real>
 void add(const ExecSpace& exec, Matrix<const Real> a, Matrix<const Real> b, Matrix<Real> out) {

@@ -2,28 +2,12 @@
 
 #include "core/bf16.hpp"
 #include "core/error.hpp"
+#include "kernels/elementwise/for_pieces.hpp"
 #include "kernels/host/host_rows.hpp"
 #include "kernels/quantize/quantize_variants.hpp"
 
 namespace moray {
 namespace portable {
-namespace {
-
-/// Columns of one work item.
-constexpr std::int64_t kColumns = kHostBackend ? 4096 : 1;
-
-template <class Body>
-void for_pieces(const std::string& label, const ExecSpace& exec, std::int64_t rows,
-                std::int64_t cols, const Body& body) {
-  const std::int64_t pieces = (cols + kColumns - 1) / kColumns;
-  parallel_for(
-      label, exec, rows * pieces, KOKKOS_LAMBDA(const std::int64_t item) {
-        const std::int64_t begin = item % pieces * kColumns;
-        body(item / pieces, begin, begin + kColumns < cols ? begin + kColumns : cols);
-      });
-}
-
-}  // namespace
 
 void to_bf16(const ExecSpace& exec, Matrix<const float> x, Matrix<std::uint16_t> codes) {
   static const std::string label = "moray::quantize::to_bf16";

@@ -89,9 +89,9 @@ std::vector<LinearModules> linear_modules(const ModelConfig& config) {
 
 namespace {
 
-/// The first product that cannot be computed as the section `precision` says, or an empty string.
-std::string broken_precision(const ModelConfig& config) {
-  if (!config.precision.low()) return "";
+/// The first pattern of precision.overrides that matches no module, or an empty string.
+std::string unmatched_override(const ModelConfig& config) {
+  if (config.precision.overrides.empty()) return "";
   const std::vector<LinearModules> products = linear_modules(config);
   for (const auto& [pattern, compute] : config.precision.overrides) {
     bool found = false;
@@ -99,22 +99,34 @@ std::string broken_precision(const ModelConfig& config) {
       for (const std::string& name : product.names) found = found || name_matches(pattern, name);
     }
     if (!found) {
-      return fmt::format("precision.overrides: '{}' matches no module; modules are named like '{}'",
-                         pattern, products.front().names.front());
+      return fmt::format("'{}' matches no module; modules are named like '{}'", pattern,
+                         products.front().names.front());
     }
   }
-  for (const LinearModules& product : products) {
+  return "";
+}
+
+/// The first two modules of a product that compute differently, or an empty string.
+std::string unlike_modules(const ModelConfig& config) {
+  if (config.precision.overrides.empty()) return "";
+  for (const LinearModules& product : linear_modules(config)) {
     const Compute compute = config.precision.of(product.names.front() + ".weight");
     for (const std::string& name : product.names) {
-      if (config.precision.of(name + ".weight") != compute) {
-        return fmt::format("'{}' and '{}' are one product and compute alike", product.names.front(),
-                           name);
-      }
+      if (config.precision.of(name + ".weight") != compute)
+        return fmt::format("'{}' and '{}' are one product", product.names.front(), name);
     }
+  }
+  return "";
+}
+
+/// The first FP8 product that sums over less than a block, or an empty string.
+std::string shallow_product(const ModelConfig& config) {
+  if (!config.precision.low()) return "";
+  for (const LinearModules& product : linear_modules(config)) {
     const std::int64_t least = std::min(product.in, product.out);
-    if (compute == Compute::fp8 && least < kScaleBlock) {
+    if (least < kScaleBlock &&
+        config.precision.of(product.names.front() + ".weight") == Compute::fp8)
       return fmt::format("'{}' sums over {}", product.names.front(), least);
-    }
   }
   return "";
 }
@@ -137,11 +149,14 @@ void declare(Section& root, ModelConfig& config) {
 
   const ModelSizes& model = config.model;
   const MoeConfig& moe = config.moe;
-  root.detailed_rule(
-      {"precision.compute", "precision.overrides"},
-      "FP8 products sum over at least 128 values, overrides name modules, and modules "
-      "of one product compute alike",
-      [&] { return broken_precision(config); });
+  root.detailed_rule({"precision.overrides"}, "precision.overrides names modules",
+                     [&] { return unmatched_override(config); });
+  root.detailed_rule({"precision.overrides", "precision.compute"},
+                     "modules of one product compute alike",
+                     [&] { return unlike_modules(config); });
+  root.detailed_rule({"precision.compute", "precision.overrides"},
+                     "a product in FP8 sums over at least 128 values",
+                     [&] { return shallow_product(config); });
   root.rule({"model.dense_layers", "model.layers"}, "model.dense_layers is at most model.layers",
             [&] { return model.dense_layers <= model.layers; });
   root.rule({"model.dense_width", "model.dense_layers", "moe.experts"},

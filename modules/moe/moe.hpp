@@ -9,6 +9,7 @@
 #include "model/ffn.hpp"
 #include "model/linear.hpp"
 #include "moe/expert_share.hpp"
+#include "moe/experts.hpp"
 #include "moe/moe_config.hpp"
 #include "moe/route.hpp"
 #include "moe/token_traffic.hpp"
@@ -132,51 +133,12 @@ class Moe {
   const std::vector<std::int64_t>& loads() const { return loads_; }
 
   /// The sum over lanes of one expert's products needs its weights.
-  const Linear<Real>& expert_gate_up(std::int64_t e) const {
-    return gate_up_[static_cast<std::size_t>(e)];
-  }
-  const Linear<Real>& expert_down(std::int64_t e) const {
-    return down_[static_cast<std::size_t>(e)];
-  }
+  const Linear<Real>& expert_gate_up(std::int64_t e) const { return experts_.gate_up(e); }
+  const Linear<Real>& expert_down(std::int64_t e) const { return experts_.down(e); }
   const Linear<Real>& gate() const { return gate_; }
   const Ffn<Real>& shared() const { return shared_; }
 
  private:
-  /// One product an expert: in (R, .) times its weight into out (R, .).
-  void grouped(Pass<Real>& pass, GemmForm form, const std::vector<Linear<Real>>& experts,
-               Slot& slot, Matrix<const Real> in, Matrix<Real> out) const;
-  /// The same from packed rows (R, D) in a format.
-  void grouped(Pass<Real>& pass, GemmForm form, const std::vector<Linear<Real>>& experts,
-               Slot& slot, RowFormat format, Matrix<std::byte> in, Matrix<Real> out) const;
-  void grouped_low(Pass<Real>& pass, GemmForm form, const std::vector<Linear<Real>>& experts,
-                   const Route<Real>& route, const MixedOperand& in, std::int64_t k,
-                   Matrix<Real> out) const;
-  void grouped_weight(Pass<Real>& pass, const RowLayout& rows,
-                      const std::vector<Linear<Real>>& experts, const Route<Real>& route,
-                      Matrix<const Real> dy, Matrix<const Real> x) const;
-  /// Of operands with blocks as expert_blocks() left them.
-  void grouped_low_weight(Pass<Real>& pass, const RowLayout& rows,
-                          const std::vector<Linear<Real>>& experts, const Route<Real>& route,
-                          const MixedOperand& dy, const MixedOperand& x,
-                          Vector<const RowBlock> blocks) const;
-  void make_low_workspace(Arena& arena, std::int64_t sequences, std::int64_t tokens,
-                          std::int64_t rows) const;
-  /// Packed rows as an operand of a weight gradient.
-  MixedOperand packed_channels(Pass<Real>& pass, RowFormat format, Matrix<std::byte> rows,
-                               Vector<const RowBlock> blocks,
-                               const LowScratch::Buffer& buffer) const;
-  /// Blocks of the rows of a route, in the memory of the backend.
-  Vector<const RowBlock> expert_blocks(Pass<Real>& pass, Slot& slot) const;
-  const Linear<Real>& any(const std::vector<Linear<Real>>& experts) const {
-    return experts.front();
-  }
-  /// x (T, D) as rows to dispatch: itself, or packed into a workspace.
-  Matrix<const std::byte> packed(Pass<Real>& pass, RowFormat format, Operand what,
-                                 Matrix<const Real> x) const;
-  TreeSums tree_sums(RowFormat format) const {
-    return format == RowFormat::real ? TreeSums::exact : TreeSums::bf16;
-  }
-
   std::string name_;
   /// Says that more rows came than was planned for.
   void report_growth(std::int64_t bytes, std::int64_t rows) const;
@@ -188,24 +150,18 @@ class Moe {
   PrecisionConfig precision_;
   ExpertShare share_;
   GateRule rule_;
-  RowFormat forward_ = RowFormat::real, backward_ = RowFormat::real;
   Linear<Real> gate_;
-  std::vector<Linear<Real>> gate_up_, down_;
+  Experts<Real> experts_;
   Ffn<Real> shared_;
   Vector<Real> bias_;
   std::vector<std::int64_t> loads_, uncounted_;  ///< of training; of everything else
   // Workspace, shared by all layers.
-  mutable Matrix<Real> logits_;                               ///< (T, E)
-  mutable Vector<std::int64_t> bad_token_;                    ///< (1)
-  mutable Rows<Real> dact_;                                   ///< (R, F)
-  mutable Rows<Real> dx_;                                     ///< (R, D)
-  mutable Rows<Real> dweights_;                               ///< (R, 1)
-  mutable LowScratch scratch_;                                ///< of the experts' products
-  mutable std::int64_t sequence_rows_ = 0;                    ///< of own tokens
-  mutable Rows<std::byte> packed_forward_, packed_backward_;  ///< (T, D)
-  mutable Rows<float> token_scales_, row_scales_;  ///< (T, .), (R, .) scales before they are bytes
-  mutable std::vector<std::int64_t> first_block_;  ///< of each (expert, segment)
-  mutable Matrix<Real> dweight_;                   ///< (T, K)
+  mutable Matrix<Real> logits_;             ///< (T, E)
+  mutable Vector<std::int64_t> bad_token_;  ///< (1)
+  mutable Rows<Real> dact_;                 ///< (R, F)
+  mutable Rows<Real> dx_;                   ///< (R, D)
+  mutable Rows<Real> dweights_;             ///< (R, 1)
+  mutable Matrix<Real> dweight_;            ///< (T, K)
 };
 
 }  // namespace moray

@@ -196,7 +196,8 @@ std::int64_t Route<Real>::sequence(std::int64_t token) const {
 }
 
 template <class Real>
-void Route<Real>::row_blocks(std::vector<RowBlock>& blocks, std::vector<std::int64_t>& first) {
+void Route<Real>::row_blocks(std::vector<RowBlock>& blocks,
+                             std::vector<std::int64_t>& first) const {
   blocks.clear();
   first.assign(1, 0);
   host_source_.resize(static_cast<std::size_t>(rows()));

@@ -62,7 +62,7 @@ class Route {
 
   /// The blocks of 128 x 1 scales of all rows, in their order: anew for each expert and sequence.
   /// `first` gets the first block of each (expert, segment), and the end. Host work; fence first.
-  void row_blocks(std::vector<RowBlock>& blocks, std::vector<std::int64_t>& first);
+  void row_blocks(std::vector<RowBlock>& blocks, std::vector<std::int64_t>& first) const;
 
   /// out (T, K) = per_row[row_of]; +0 where a token has no choice.
   void collect(const ExecSpace& exec, Vector<const Real> per_row, Matrix<Real> out) const;
@@ -85,7 +85,8 @@ class Route {
   RowLayout own_;                       ///< of own tokens
   std::vector<std::int64_t> begin_of_, next_, received_as_;  ///< while a route is built
   std::vector<std::int64_t> received_sequence_;              ///< g of each received token
-  std::vector<std::int32_t> host_source_, host_row_of_;
+  mutable std::vector<std::int32_t> host_source_;            ///< also while blocks are made
+  std::vector<std::int32_t> host_row_of_;
   std::vector<Real> host_weights_;
 };
 

@@ -64,6 +64,8 @@ TEST_CASE("rules of low precision", "[rules]") {
     return lines[0];
   };
   // Of the good deck no product sums over 128 values.
+  CHECK(broken({"precision.compute=fp8"}) ==
+        "command line: a product in FP8 sums over at least 128 values");
   CHECK(error({"precision.compute=fp8"}).find("self_attn.q_proj' sums over 32") !=
         std::string::npos);
   CHECK(errors_of(kGoodDeck, {"precision.compute=bf16"}) == Lines{});

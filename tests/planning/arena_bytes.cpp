@@ -1,16 +1,12 @@
 // arena_bytes DECK LAYOUTS [key=value...]: takes the memory of a run on each layout of a list such as "d1, p2d2:zb1p" and
 // compares, on every rank and by category, what the real arena handed out with what the plan says of that
 // rank, and on the first rank of each place with what `moray plan` prints.
-#include <Kokkos_Core.hpp>
-
-#include "core/error.hpp"
+#include "mpi_program.hpp"
 #include "planning/plan.hpp"
-#include "training/deck.hpp"
 #include "training/fp8_state.hpp"
 #include "training/saver.hpp"
 #include "training/state.hpp"
 #include "training/trainer.hpp"
-#include "training/verify.hpp"
 
 namespace moray {
 namespace {
@@ -56,18 +52,14 @@ std::int64_t compare(const NamedLayout& named, const Deck& deck, const Communica
 int run(const std::string& path, const std::string& list, const std::vector<std::string>& keys,
         const Communicator& world) {
   std::int64_t wrong = 0;
-  for (const NamedLayout& layout : parse_layouts(list)) {
-    const bool takes_part = world.rank() < layout.ranks();
-    const Communicator ranks = world.split(takes_part ? 0 : 1, world.rank());
-    if (!takes_part) continue;
-    std::vector<std::string> overrides = keys;
-    for (const std::string& key : layout.overrides()) overrides.push_back(key);
-    std::int64_t differ =
-        compare(layout, read_deck(path, overrides, nullptr, layout.ranks()), ranks);
-    ranks.sum(std::span(&differ, 1));
-    wrong += differ;
-    if (world.rank() == 0) fmt::print("{}: {} differences\n", layout.name, differ);
-  }
+  test::for_each_layout(
+      path, list, keys, world,
+      [&](const NamedLayout& layout, const Deck& deck, const Communicator& ranks) {
+        std::int64_t differ = compare(layout, deck, ranks);
+        ranks.sum(std::span(&differ, 1));
+        wrong += differ;
+        if (world.rank() == 0) fmt::print("{}: {} differences\n", layout.name, differ);
+      });
   world.maximum(std::span(&wrong, 1));
   return wrong == 0 ? 0 : 1;
 }
@@ -76,19 +68,7 @@ int run(const std::string& path, const std::string& list, const std::vector<std:
 }  // namespace moray
 
 int main(int argc, char** argv) {
-  const moray::MpiSession mpi(argc, argv);
-  Kokkos::initialize(argc, argv);
-  int code = 2;
-  {
-    const moray::Communicator world = moray::Communicator::world();
-    try {
-      MORAY_REQUIRE(argc >= 3);
-      code = moray::run(argv[1], argv[2], {argv + 3, argv + argc}, world);
-    } catch (const std::exception& error) {
-      fmt::print(stderr, "rank {}: {}\n", world.rank(), error.what());
-      world.abort(2);
-    }
-  }
-  Kokkos::finalize();
-  return code;
+  return moray::test::run_on_ranks(argc, argv, [&](const moray::Communicator& world) {
+    return moray::run(argv[1], argv[2], {argv + 3, argv + argc}, world);
+  });
 }

@@ -2,16 +2,12 @@
 // "d1, p2d2:zb1p" and compares what every rank sent, by kind, inside its node and across nodes, with what the
 // plan says of the deck: exactly. Tokens: for the experts that were chosen, or with --even, where every token
 // goes to all experts, from the deck alone. Over all layouts every kind is sent, both ways.
-#include <Kokkos_Core.hpp>
-
 #include <cmath>
 
-#include "core/error.hpp"
 #include "data/data.hpp"
+#include "mpi_program.hpp"
 #include "planning/link_plan.hpp"
-#include "training/deck.hpp"
 #include "training/trainer.hpp"
-#include "training/verify.hpp"
 
 namespace moray {
 namespace {
@@ -108,24 +104,20 @@ int run(const std::string& path, const std::string& list, std::vector<std::strin
   const bool fault = std::erase(keys, "--expect-difference") > 0;
   std::int64_t wrong = 0;
   LinkBytes all;
-  for (const NamedLayout& layout : parse_layouts(list)) {
-    const bool takes_part = world.rank() < layout.ranks();
-    const Communicator ranks = world.split(takes_part ? 0 : 1, world.rank());
-    if (!takes_part) continue;
-    std::vector<std::string> overrides = keys;
-    for (const std::string& key : layout.overrides()) overrides.push_back(key);
-    LinkBytes sent;
-    std::int64_t differ =
-        train(layout, read_deck(path, overrides, nullptr, layout.ranks()), even, ranks, sent);
-    ranks.sum(std::span(&differ, 1));
-    wrong += differ;
-    all += sent;
-    std::int64_t bytes = sent.total().total();
-    ranks.sum(std::span(&bytes, 1));
-    if (world.rank() == 0)
-      fmt::print("{}: {} bytes of {} ranks, {} differences\n", layout.name, bytes, ranks.size(),
-                 differ);
-  }
+  test::for_each_layout(
+      path, list, keys, world,
+      [&](const NamedLayout& layout, const Deck& deck, const Communicator& ranks) {
+        LinkBytes sent;
+        std::int64_t differ = train(layout, deck, even, ranks, sent);
+        ranks.sum(std::span(&differ, 1));
+        wrong += differ;
+        all += sent;
+        std::int64_t bytes = sent.total().total();
+        ranks.sum(std::span(&bytes, 1));
+        if (world.rank() == 0)
+          fmt::print("{}: {} bytes of {} ranks, {} differences\n", layout.name, bytes, ranks.size(),
+                     differ);
+      });
   for (std::size_t kind = 0; kind < kLinkNames.size(); ++kind) {
     std::int64_t both[2] = {all.kinds[kind].inside, all.kinds[kind].across};
     world.sum(both);
@@ -143,19 +135,7 @@ int run(const std::string& path, const std::string& list, std::vector<std::strin
 }  // namespace moray
 
 int main(int argc, char** argv) {
-  const moray::MpiSession mpi(argc, argv);
-  Kokkos::initialize(argc, argv);
-  int code = 2;
-  {
-    const moray::Communicator world = moray::Communicator::world();
-    try {
-      MORAY_REQUIRE(argc >= 3);
-      code = moray::run(argv[1], argv[2], {argv + 3, argv + argc}, world);
-    } catch (const std::exception& error) {
-      fmt::print(stderr, "rank {}: {}\n", world.rank(), error.what());
-      world.abort(2);
-    }
-  }
-  Kokkos::finalize();
-  return code;
+  return moray::test::run_on_ranks(argc, argv, [&](const moray::Communicator& world) {
+    return moray::run(argv[1], argv[2], {argv + 3, argv + argc}, world);
+  });
 }

@@ -2,17 +2,14 @@
 // that nobody planned, made from the four kinds by legal changes, and compares losses, norm, loads and
 // every weight with those of the unchanged schedule, bit by bit. All ranks are one pipeline. A program
 // with a fault must find a difference.
-#include <Kokkos_Core.hpp>
-
 #include <bit>
 #include <cstdlib>
 
-#include "core/error.hpp"
 #include "data/data.hpp"
 #include "io/digest.hpp"
+#include "mpi_program.hpp"
 #include "pipeline/check.hpp"
 #include "pipeline/legal_move.hpp"
-#include "training/deck.hpp"
 #include "training/layout_rules.hpp"
 #include "training/trainer.hpp"
 
@@ -150,22 +147,10 @@ std::int64_t run(const std::string& path, int runs, const std::vector<std::strin
 }  // namespace moray
 
 int main(int argc, char** argv) {
-  const moray::MpiSession mpi(argc, argv);
-  Kokkos::initialize(argc, argv);
-  int code = 2;
-  {
-    const moray::Communicator ranks = moray::Communicator::world();
-    try {
-      MORAY_REQUIRE(argc >= 3);
-      std::vector<std::string> overrides(argv + 3, argv + argc);
-      const bool fault = std::erase(overrides, "--expect-difference") > 0;
-      const std::int64_t wrong = moray::run(argv[2], std::atoi(argv[1]), overrides, ranks);
-      code = (wrong > 0) == fault ? 0 : 1;
-    } catch (const std::exception& error) {
-      fmt::print(stderr, "rank {}: {}\n", ranks.rank(), error.what());
-      ranks.abort(2);
-    }
-  }
-  Kokkos::finalize();
-  return code;
+  return moray::test::run_on_ranks(argc, argv, [&](const moray::Communicator& ranks) {
+    std::vector<std::string> overrides(argv + 3, argv + argc);
+    const bool fault = std::erase(overrides, "--expect-difference") > 0;
+    const std::int64_t wrong = moray::run(argv[2], std::atoi(argv[1]), overrides, ranks);
+    return (wrong > 0) == fault ? 0 : 1;
+  });
 }

@@ -1,15 +1,11 @@
 // same_losses DECK LAYOUTS [key=value...]: trains the deck to its end, through a batch ramp if it has one, on
 // each layout of a list such as "d1, p2d2:zb1p", and validates before and after with numbers of windows
 // that no layout divides. Every number of every step is that of the first layout, on every rank.
-#include <Kokkos_Core.hpp>
-
 #include <bit>
 
-#include "core/error.hpp"
 #include "data/data.hpp"
-#include "training/deck.hpp"
+#include "mpi_program.hpp"
 #include "training/trainer.hpp"
-#include "training/verify.hpp"
 
 namespace moray {
 namespace {
@@ -87,20 +83,17 @@ int run(const std::string& path, const std::string& list, const std::vector<std:
         const Communicator& world) {
   std::int64_t wrong = 0;
   Numbers expected;
-  for (const NamedLayout& layout : parse_layouts(list)) {
-    const bool takes_part = world.rank() < layout.ranks();
-    const Communicator ranks = world.split(takes_part ? 0 : 1, world.rank());
-    if (!takes_part) continue;
-    std::vector<std::string> overrides = keys;
-    for (const std::string& key : layout.overrides()) overrides.push_back(key);
-    const Numbers found = train(read_deck(path, overrides, nullptr, layout.ranks()), ranks);
-    if (world.rank() == 0 && expected.names.empty()) expected = found;
-    const std::string text = difference(expected, found, ranks);
-    if (!text.empty()) ++wrong;
-    if (world.rank() == 0)
-      fmt::print("{}: {}\n", layout.name,
-                 text.empty() ? fmt::format("{} numbers equal", found.bits.size()) : text);
-  }
+  test::for_each_layout(
+      path, list, keys, world,
+      [&](const NamedLayout& layout, const Deck& deck, const Communicator& ranks) {
+        const Numbers found = train(deck, ranks);
+        if (world.rank() == 0 && expected.names.empty()) expected = found;
+        const std::string text = difference(expected, found, ranks);
+        if (!text.empty()) ++wrong;
+        if (world.rank() == 0)
+          fmt::print("{}: {}\n", layout.name,
+                     text.empty() ? fmt::format("{} numbers equal", found.bits.size()) : text);
+      });
   world.maximum(std::span(&wrong, 1));
   return wrong == 0 ? 0 : 1;
 }
@@ -109,19 +102,7 @@ int run(const std::string& path, const std::string& list, const std::vector<std:
 }  // namespace moray
 
 int main(int argc, char** argv) {
-  const moray::MpiSession mpi(argc, argv);
-  Kokkos::initialize(argc, argv);
-  int code = 2;
-  {
-    const moray::Communicator world = moray::Communicator::world();
-    try {
-      MORAY_REQUIRE(argc >= 3);
-      code = moray::run(argv[1], argv[2], {argv + 3, argv + argc}, world);
-    } catch (const std::exception& error) {
-      fmt::print(stderr, "rank {}: {}\n", world.rank(), error.what());
-      world.abort(2);
-    }
-  }
-  Kokkos::finalize();
-  return code;
+  return moray::test::run_on_ranks(argc, argv, [&](const moray::Communicator& world) {
+    return moray::run(argv[1], argv[2], {argv + 3, argv + argc}, world);
+  });
 }

@@ -127,6 +127,18 @@ TEST_CASE("a warm step allocates nothing", "[trainer]") {
   check_warm_step(small_deck());
 }
 
+TEST_CASE("nor does one in bf16 or FP8", "[trainer]") {
+  for (const char* compute : {"bf16", "fp8"}) {
+    for (const bool recompute : {true, false}) {
+      Deck deck = small_deck();
+      deck.model.precision.compute = compute;
+      deck.run.recompute = recompute;
+      CAPTURE(compute, recompute);
+      check_warm_step(deck);
+    }
+  }
+}
+
 TEST_CASE("nor does one of a pipeline", "[trainer][mpi]") {
   for (const ScheduleKind kind : kScheduleKinds) {
     if (world().size() == 1) return;
