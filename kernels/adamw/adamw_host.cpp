@@ -7,9 +7,10 @@ namespace moray::MORAY_ISA {
 namespace {
 
 MORAY_FUNCTION Float load_moment(const float* stored, int count) {
-  return Float::load(stored, count);
+  return stream(stored, count);
 }
 MORAY_FUNCTION Float load_moment(const std::uint16_t* stored, int count) {
+  fetch_ahead(stored);
   return load_bf16(stored, count);
 }
 
@@ -42,14 +43,14 @@ MORAY_FUNCTION void update_elements(const AdamwStep& step, std::int64_t n, const
   const Float decay = Float::broadcast(step.decay);
   const Float eps = Float::broadcast(step.eps);
   vector_loop(n, [=](std::int64_t i, int count) {
-    const Float g = flush(k * Float::load(gradient + i, count), 0x1p-54F);
+    const Float g = flush(k * stream(gradient + i, count), 0x1p-54F);
     Float m_new = flush(fma(beta1, load_moment(m + i, count), one_minus_beta1 * g), 0x1p-100F);
     Float v_new =
         flush(fma(beta2, load_moment(v + i, count), (one_minus_beta2 * g) * g), 0x1p-120F);
     m_new = store_moment(m + i, m_new, count);
     v_new = store_moment(v + i, v_new, count);
     const Float direction = (m_new * correction1) / (square_root(v_new * correction2) + eps);
-    fma(minus_rate, direction, Float::load(w + i, count) * decay).store(w + i, count);
+    fma(minus_rate, direction, stream(w + i, count) * decay).store(w + i, count);
   });
 }
 
@@ -69,8 +70,8 @@ MORAY_HOST_KERNEL double sum_of_squares(std::int64_t n, const float* x) {
 MORAY_HOST_KERNEL void ema_elements(std::int64_t n, float one_minus_c, const float* w, float* ema) {
   const Float factor = Float::broadcast(one_minus_c);
   vector_loop(n, [=](std::int64_t i, int count) {
-    const Float old = Float::load(ema + i, count);
-    fma(factor, Float::load(w + i, count) - old, old).store(ema + i, count);
+    const Float old = stream(ema + i, count);
+    fma(factor, stream(w + i, count) - old, old).store(ema + i, count);
   });
 }
 

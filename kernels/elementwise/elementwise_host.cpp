@@ -8,27 +8,26 @@ namespace {
 
 MORAY_HOST_KERNEL void add(std::int64_t n, const float* a, const float* b, float* out) {
   vector_loop(n, [=](std::int64_t i, int count) {
-    (Float::load(a + i, count) + Float::load(b + i, count)).store(out + i, count);
+    (stream(a + i, count) + stream(b + i, count)).store(out + i, count);
   });
 }
 
 MORAY_HOST_KERNEL void add_sum(std::int64_t n, const float* a, const float* b, const float* c,
                                float* out) {
   vector_loop(n, [=](std::int64_t i, int count) {
-    const Float inner = Float::load(b + i, count) + Float::load(c + i, count);
-    (Float::load(a + i, count) + inner).store(out + i, count);
+    const Float inner = stream(b + i, count) + stream(c + i, count);
+    (stream(a + i, count) + inner).store(out + i, count);
   });
 }
 
 MORAY_HOST_KERNEL void copy(std::int64_t n, const float* a, float* out) {
-  vector_loop(n,
-              [=](std::int64_t i, int count) { Float::load(a + i, count).store(out + i, count); });
+  vector_loop(n, [=](std::int64_t i, int count) { stream(a + i, count).store(out + i, count); });
 }
 
 MORAY_HOST_KERNEL void scale(std::int64_t n, float factor, float* x) {
   const Float f = Float::broadcast(factor);
-  vector_loop(
-      n, [=](std::int64_t i, int count) { (Float::load(x + i, count) * f).store(x + i, count); });
+  vector_loop(n,
+              [=](std::int64_t i, int count) { (stream(x + i, count) * f).store(x + i, count); });
 }
 
 MORAY_HOST_KERNEL void zero(std::int64_t n, float* x) {

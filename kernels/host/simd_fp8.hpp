@@ -24,6 +24,10 @@ MORAY_FUNCTION Codes encode_small(Float x) {
   return encode_small<Format, VectorLanes>(reinterpret_cast<VectorLanes::Real>(x.v));
 }
 template <class Format>
+MORAY_FUNCTION Codes encode_small_in_range(Float x) {
+  return encode_small_in_range<Format, VectorLanes>(reinterpret_cast<VectorLanes::Real>(x.v));
+}
+template <class Format>
 MORAY_FUNCTION Float decode_small(Codes codes) {
   Float x;
   x.v = reinterpret_cast<decltype(x.v)>(decode_small<Format, VectorLanes>(codes));

@@ -127,15 +127,21 @@ MORAY_FUNCTION typename V::Scalar fold_lanes(const V* chain) {
   return sum[0];
 }
 
-MORAY_FUNCTION std::uint16_t bf16_bits(float x) {
-  const std::uint32_t bits = float_bits(x);
-  const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-  const std::uint32_t rounded = nan ? bits | 0x400000u : bits + 0x7fffu + ((bits >> 16) & 1u);
-  return static_cast<std::uint16_t>(rounded >> 16);
+/// The bf16 number nearest to x, by integer arithmetic: to even, denormals kept, NaN made quiet.
+MORAY_FUNCTION Float to_nearest_bf16(Float x) {
+  for (int i = 0; i < Float::kLanes; ++i) {
+    const std::uint32_t bits = float_bits(x.v[i]);
+    const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    const std::uint32_t rounded = nan ? bits | 0x400000u : bits + 0x7fffu + ((bits >> 16) & 1u);
+    x.v[i] = float_of(rounded & 0xffff0000u);
+  }
+  return x;
 }
-/// bf16 by integer arithmetic: round to nearest even, denormals kept, NaN made quiet.
 MORAY_FUNCTION void store_bf16(std::uint16_t* p, Float x, int count = Float::kLanes) {
-  for (int i = 0; i < Float::kLanes && i < count; ++i) p[i] = bf16_bits(x.v[i]);
+  const Float rounded = to_nearest_bf16(x);
+  for (int i = 0; i < Float::kLanes && i < count; ++i) {
+    p[i] = static_cast<std::uint16_t>(float_bits(rounded.v[i]) >> 16);
+  }
 }
 MORAY_FUNCTION Float load_bf16(const std::uint16_t* p, int count = Float::kLanes) {
   Float result;

@@ -155,17 +155,18 @@ MORAY_FUNCTION double fold_lanes(const Double* chain) {
   return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
-MORAY_FUNCTION __m256i bf16_bits(Float x) {
+/// The bf16 number nearest to x, by integer arithmetic: to even, denormals kept, NaN made quiet.
+MORAY_FUNCTION Float to_nearest_bf16(Float x) {
   const __m256i bits = _mm256_castps_si256(x.v);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
   const __m256i up = _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7fff));
   const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
   const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x.v, x.v, _CMP_UNORD_Q));
-  return _mm256_srli_epi32(_mm256_blendv_epi8(up, quiet, nan), 16);
+  const __m256i rounded = _mm256_blendv_epi8(up, quiet, nan);
+  return {_mm256_castsi256_ps(_mm256_and_si256(rounded, _mm256_set1_epi32(-0x10000)))};
 }
-/// bf16 by integer arithmetic: round to nearest even, denormals kept, NaN made quiet.
 MORAY_FUNCTION void store_bf16(std::uint16_t* p, Float x, int count = Float::kLanes) {
-  const __m256i bits = bf16_bits(x);
+  const __m256i bits = _mm256_srli_epi32(_mm256_castps_si256(to_nearest_bf16(x).v), 16);
   const __m128i packed =
       _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
   if (count >= Float::kLanes) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);

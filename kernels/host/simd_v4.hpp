@@ -153,15 +153,19 @@ MORAY_FUNCTION double fold_lanes(const Double* chain) {
   return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
-/// bf16 by integer arithmetic: round to nearest even, denormals kept, NaN made quiet.
-MORAY_FUNCTION void store_bf16(std::uint16_t* p, Float x, int count = Float::kLanes) {
+/// The bf16 number nearest to x, by integer arithmetic: to even, denormals kept, NaN made quiet.
+MORAY_FUNCTION Float to_nearest_bf16(Float x) {
   const __m512i bits = _mm512_castps_si512(x.v);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
   const __m512i up = _mm512_add_epi32(_mm512_add_epi32(bits, odd), _mm512_set1_epi32(0x7fff));
   const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
   const __mmask16 nan = _mm512_cmp_ps_mask(x.v, x.v, _CMP_UNORD_Q);
-  const __m512i rounded = _mm512_srli_epi32(_mm512_mask_blend_epi32(nan, up, quiet), 16);
-  _mm256_mask_storeu_epi16(p, Float::first(count).m, _mm512_cvtepi32_epi16(rounded));
+  const __m512i rounded = _mm512_mask_blend_epi32(nan, up, quiet);
+  return {_mm512_castsi512_ps(_mm512_and_si512(rounded, _mm512_set1_epi32(-0x10000)))};
+}
+MORAY_FUNCTION void store_bf16(std::uint16_t* p, Float x, int count = Float::kLanes) {
+  const __m512i codes = _mm512_srli_epi32(_mm512_castps_si512(to_nearest_bf16(x).v), 16);
+  _mm256_mask_storeu_epi16(p, Float::first(count).m, _mm512_cvtepi32_epi16(codes));
 }
 MORAY_FUNCTION Float load_bf16(const std::uint16_t* p, int count = Float::kLanes) {
   const __m256i half = _mm256_maskz_loadu_epi16(Float::first(count).m, p);

@@ -44,11 +44,7 @@ MORAY_FUNCTION void load_sums(const MixedTile& t, Float (&sum)[rows][vectors]) {
 /// `count` sums of row i from column v on, as the result of a product or between two of its parts.
 MORAY_FUNCTION void store_sum(const MixedTile& t, long i, long v, Float sum, int count) {
   Float result = sum + Float::zero();  // never -0
-  if (t.to.rounds) {
-    std::uint16_t codes[kLanes];
-    store_bf16(codes, result);
-    result = load_bf16(codes);
-  }
+  if (t.to.rounds) result = to_nearest_bf16(result);
   if (t.to.rounded != nullptr) {
     store_bf16(t.to.rounded + i * t.to.ldr + v, result, count);
   } else if (t.to.added != nullptr) {

@@ -180,6 +180,7 @@ template <NumberType type>
 MORAY_FUNCTION Halves widened(const MixedOperand& x, long row, long i, long count,
                               const Scales& scales) {
   const auto* p = static_cast<const std::uint8_t*>(x.data) + row * x.stride;
+  fetch_ahead(p + i);
   if constexpr (type == NumberType::bf16) {
     Halves numbers{};
     if (count >= kHalves) {

@@ -17,19 +17,22 @@ MORAY_FUNCTION void quantize_block(ScaleRule rule, int n, const float* x, std::u
 #pragma GCC unroll 16
   for (int v = 0; v < kBlockVectors; ++v) {
     const int j = v * Float::kLanes;
-    value[v] = j < n ? Float::load(x + j, n - j) : Float::zero();
+    value[v] = j < n ? stream(x + j, n - j) : Float::zero();
     best = larger(magnitude_bits(value[v]), best);
   }
   const BlockScale chosen = block_scale(largest_lane(best), Format::kLargestValue, rule);
   *scale = chosen.scale;
   const Float inverse = Float::broadcast(chosen.inverse);
+  with_encoder<Format>(
+      is_number(chosen.scale), [&](const auto& encode) __attribute__((always_inline)) {
 #pragma GCC unroll 16
-  for (int v = 0; v < kBlockVectors; ++v) {
-    const int j = v * Float::kLanes;
-    if (j >= n) break;
-    using Memory = CodeMemory<Format>;
-    Memory::store(codes + Memory::offset(j), encode_small<Format>(value[v] * inverse), n - j);
-  }
+        for (int v = 0; v < kBlockVectors; ++v) {
+          const int j = v * Float::kLanes;
+          if (j >= n) break;
+          using Memory = CodeMemory<Format>;
+          Memory::store(codes + Memory::offset(j), encode(value[v] * inverse), n - j);
+        }
+      });
 }
 
 /// Not inlined: the fused forms call it for each block.
@@ -67,7 +70,7 @@ MORAY_HOST_KERNEL void swiglu_tokens(CodeType type, ScaleRule rule, std::int64_t
                                      const float* g, const float* u, const float* weight,
                                      std::uint8_t* codes, float* scales) {
   const auto activation = [=](std::int64_t j, int count) {
-    return silu(Float::load(g + j, count)) * Float::load(u + j, count);
+    return silu(stream(g + j, count)) * stream(u + j, count);
   };
   if (weight == nullptr) return tokens_of(type, rule, width, activation, codes, scales);
   const Float w = Float::broadcast(*weight);
@@ -99,6 +102,7 @@ MORAY_FUNCTION void decode_row(CodeType type, std::int64_t width, const std::uin
     using Format = decltype(format);
     using Memory = CodeMemory<Format>;
     vector_loop(width, [&](std::int64_t j, int count) {
+      fetch_ahead(codes + Memory::offset(j));
       const Codes code = Memory::load(codes + Memory::offset(j), count);
       (decode_small<Format>(code) * scale(j, count)).store(x + j, count);
     });
@@ -121,23 +125,21 @@ MORAY_HOST_KERNEL void decode_columns(CodeType type, std::int64_t width, const s
 
 MORAY_HOST_KERNEL void to_bf16(std::int64_t width, const float* x, std::uint16_t* codes) {
   vector_loop(width, [=](std::int64_t j, int count) {
-    store_bf16(codes + j, Float::load(x + j, count), count);
+    store_bf16(codes + j, stream(x + j, count), count);
   });
 }
 
 MORAY_HOST_KERNEL void from_bf16(std::int64_t width, const std::uint16_t* codes, float* x) {
-  vector_loop(width,
-              [=](std::int64_t j, int count) { load_bf16(codes + j, count).store(x + j, count); });
+  vector_loop(width, [=](std::int64_t j, int count) {
+    fetch_ahead(codes + j);
+    load_bf16(codes + j, count).store(x + j, count);
+  });
 }
 
-/// Through codes that stay in the first-level cache.
 MORAY_HOST_KERNEL void round_to_bf16(std::int64_t width, float* x) {
-  alignas(64) std::uint16_t codes[kScaleBlock];
-  for (std::int64_t begin = 0; begin < width; begin += kScaleBlock) {
-    const std::int64_t n = width - begin < kScaleBlock ? width - begin : kScaleBlock;
-    to_bf16(n, x + begin, codes);
-    from_bf16(n, codes, x + begin);
-  }
+  vector_loop(width, [=](std::int64_t j, int count) {
+    to_nearest_bf16(stream(x + j, count)).store(x + j, count);
+  });
 }
 
 }  // namespace

@@ -10,6 +10,8 @@ namespace {
 
 constexpr int kRows = static_cast<int>(kScaleBlock);
 constexpr int kStrip = static_cast<int>(kHostStrip);
+/// Rows that are fetched ahead.
+constexpr std::int64_t kRowsAhead = 8;
 constexpr int kStripVectors = kStrip / Float::kLanes;
 
 /// The transpose of 16 x 16 bytes, by four rounds of interleaving row i with row i + 8.
@@ -79,31 +81,36 @@ template <class Format>
 MORAY_FUNCTION void encode_strip(ScaleRule rule, int rows, int width, const Strip& strip,
                                  const HostChannels& out) {
   alignas(64) float inverse[kStrip] = {};
+  bool in_range = true;
   for (int j = 0; j < width; ++j) {
     const BlockScale chosen = block_scale(strip.amax[j], Format::kLargestValue, rule);
     out.scales[j * out.scale] = chosen.scale;
     inverse[j] = chosen.inverse;
+    in_range = in_range && is_number(chosen.scale);
   }
-  const auto encode = [&](int t, int j) {
-    const Float value = Float::load(strip.value + t * kStrip + j);
-    return encode_small<Format>(value * Float::load(inverse + j));
-  };
-  if (out.column == 1) {
-    for (int t = 0; t < rows; ++t) {
-      for (int j = 0; j < width; j += Float::kLanes) {
-        store_bytes(out.codes + t * out.row + j, encode(t, j), width - j);
-      }
-    }
-    return;
-  }
-  alignas(64) std::uint8_t codes[kRows * kStrip];
-  __builtin_memset(codes, 0, sizeof(codes));
-  for (int t = 0; t < rows; ++t) {
-    for (int j = 0; j < width; j += Float::kLanes) {
-      store_bytes(codes + t * kStrip + j, encode(t, j));
-    }
-  }
-  store_transposed(codes, rows, width, out);
+  with_encoder<Format>(
+      in_range, [&](const auto& encode) __attribute__((always_inline)) {
+        const auto code = [&](int t, int j) __attribute__((always_inline)) {
+          const Float value = Float::load(strip.value + t * kStrip + j);
+          return encode(value * Float::load(inverse + j));
+        };
+        if (out.column == 1) {
+          for (int t = 0; t < rows; ++t) {
+            for (int j = 0; j < width; j += Float::kLanes) {
+              store_bytes(out.codes + t * out.row + j, code(t, j), width - j);
+            }
+          }
+          return;
+        }
+        alignas(64) std::uint8_t codes[kRows * kStrip];
+        __builtin_memset(codes, 0, sizeof(codes));
+        for (int t = 0; t < rows; ++t) {
+          for (int j = 0; j < width; j += Float::kLanes) {
+            store_bytes(codes + t * kStrip + j, code(t, j));
+          }
+        }
+        store_transposed(codes, rows, width, out);
+      });
 }
 
 /// Not inlined: one copy serves every source of values.
@@ -135,7 +142,12 @@ MORAY_HOST_KERNEL void quantize_channels(CodeType type, ScaleRule rule, std::int
                                          HostChannels out) {
   quantize_strip(
       type, rule, rows, width,
-      [=](int t, int j, int count) { return Float::load(x + t * stride + j, count); }, out);
+      [=](int t, int j, int count) {
+        const float* from = x + t * stride + j;
+        fetch_ahead(from, kRowsAhead * stride * 4);
+        return Float::load(from, count);
+      },
+      out);
 }
 
 MORAY_HOST_KERNEL void quantize_channels_of_codes(CodeType from, CodeType type, ScaleRule rule,
@@ -149,7 +161,9 @@ MORAY_HOST_KERNEL void quantize_channels_of_codes(CodeType from, CodeType type, 
     quantize_strip(
         type, rule, rows, width,
         [=](int t, int j, int count) {
-          const Codes code = Memory::load(codes + t * stride + Memory::offset(j), count);
+          const std::uint8_t* at = codes + t * stride + Memory::offset(j);
+          fetch_ahead(at, kRowsAhead * stride);
+          const Codes code = Memory::load(at, count);
           return decode_small<Format>(code) * Float::broadcast(scales[t * scale_stride]);
         },
         out);
@@ -164,7 +178,9 @@ MORAY_HOST_KERNEL void quantize_weights(CodeType type, ScaleRule rule, std::int6
   Codes best{};
   for (std::int64_t i = 0; i < rows; ++i) {
     vector_loop(width, [&](std::int64_t j, int count) {
-      const Float value = Float::load(w + i * stride + j, count);
+      const float* from = w + i * stride + j;
+      fetch_ahead(from, kRowsAhead * stride * 4);
+      const Float value = Float::load(from, count);
       value.store(tile + i * kScaleBlock + j);
       best = larger(magnitude_bits(value), best);
     });
@@ -174,12 +190,14 @@ MORAY_HOST_KERNEL void quantize_weights(CodeType type, ScaleRule rule, std::int6
     const BlockScale chosen = block_scale(largest_lane(best), Format::kLargestValue, rule);
     *scale = chosen.scale;
     const Float inverse = Float::broadcast(chosen.inverse);
-    for (std::int64_t i = 0; i < rows; ++i) {
-      vector_loop(width, [&](std::int64_t j, int count) {
-        const Float value = Float::load(tile + i * kScaleBlock + j);
-        store_bytes(codes + i * code_stride + j, encode_small<Format>(value * inverse), count);
-      });
-    }
+    with_encoder<Format>(is_number(chosen.scale), [&](const auto& encode) {
+      for (std::int64_t i = 0; i < rows; ++i) {
+        vector_loop(width, [&](std::int64_t j, int count) {
+          const Float value = Float::load(tile + i * kScaleBlock + j);
+          store_bytes(codes + i * code_stride + j, encode(value * inverse), count);
+        });
+      }
+    });
   });
 }
 

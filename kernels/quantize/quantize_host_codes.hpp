@@ -49,6 +49,20 @@ MORAY_FUNCTION void with_byte_format(CodeType type, const Body& body) {
   body(E5m2());
 }
 
+/// Calls body(encode), encode(Float) giving codes of a block or of several: where no scale is NaN, their
+/// values are in the range of the codes, and a shorter encoding serves.
+template <class Format, class Body>
+MORAY_FUNCTION void with_encoder(bool in_range, const Body& body) {
+  if (in_range) {
+    body([](Float x) __attribute__((always_inline)) { return encode_small_in_range<Format>(x); });
+  } else {
+    body([](Float x) __attribute__((always_inline)) { return encode_small<Format>(x); });
+  }
+}
+MORAY_FUNCTION bool is_number(float scale) {
+  return scale == scale;
+}
+
 /// The bits of |x|: as integers they order NaN above infinity above numbers.
 MORAY_FUNCTION Codes magnitude_bits(Float x) {
   return reinterpret_cast<Codes>(x.v) & 0x7fffffff;

@@ -10,7 +10,7 @@ MORAY_HOST_KERNEL void recompute(std::int64_t width, const float* x, const float
                                  float* y) {
   const Float inverse = Float::broadcast(r);
   vector_loop(width, [=](std::int64_t j, int count) {
-    const Float xhat = Float::load(x + j, count) * inverse;
+    const Float xhat = stream(x + j, count) * inverse;
     (xhat * Float::load(gamma + j, count)).store(y + j, count);
   });
 }
@@ -27,8 +27,8 @@ MORAY_HOST_KERNEL void backward_input(std::int64_t width, const float* dy, const
                                       const float* gamma, float r, float* dx) {
   const Float inverse = Float::broadcast(r);
   const float sum = row_reduction<Float>(width, [=](std::int64_t j, int count, Float c) {
-    const Float product = Float::load(dy + j, count) * Float::load(gamma + j, count);
-    return fma(product, Float::load(x + j, count) * inverse, c);
+    const Float product = stream(dy + j, count) * Float::load(gamma + j, count);
+    return fma(product, stream(x + j, count) * inverse, c);
   });
   const Float mean = Float::broadcast(sum / static_cast<float>(width));
   vector_loop(width, [=](std::int64_t j, int count) {
@@ -42,6 +42,7 @@ MORAY_HOST_KERNEL void backward_weight(std::int64_t rows, std::int64_t width, co
                                        std::int64_t dy_stride, const float* x,
                                        std::int64_t x_stride, const float* r, float* dgamma) {
   constexpr int kVectors = 64 / Float::kLanes;
+  constexpr std::int64_t kRowsAhead = 8;
   std::int64_t first = 0;
   for (; first + kHostRmsnormColumns <= width; first += kHostRmsnormColumns) {
     Float chain[kVectors];
@@ -50,6 +51,10 @@ MORAY_HOST_KERNEL void backward_weight(std::int64_t rows, std::int64_t width, co
       const Float inverse = Float::broadcast(r[t]);
       const float* dy_row = dy + t * dy_stride + first;
       const float* x_row = x + t * x_stride + first;
+      for (std::int64_t line = 0; line < kHostRmsnormColumns; line += 16) {
+        fetch_ahead(dy_row + line, kRowsAhead * dy_stride * 4);
+        fetch_ahead(x_row + line, kRowsAhead * x_stride * 4);
+      }
       for (int v = 0; v < kVectors; ++v) {
         const Float xhat = Float::load(x_row + v * Float::kLanes) * inverse;
         chain[v] = fma(Float::load(dy_row + v * Float::kLanes), xhat, chain[v]);

@@ -77,6 +77,25 @@ MORAY_FUNCTION typename Lanes::Bits encode_small(typename Lanes::Real value) {
   return magnitude > 0x7f800000 ? Lanes::all(Format::kNan) : with_sign;
 }
 
+/// The same for values that are no NaN and round to a finite code.
+template <class Format, class Lanes = ScalarLanes>
+MORAY_FUNCTION typename Lanes::Bits encode_small_in_range(typename Lanes::Real value) {
+  using Bits = typename Lanes::Bits;
+  constexpr int kDropped = 23 - Format::kMantissa;
+  constexpr std::int32_t kLeastNormal = power_bits(1 - Format::kBias);
+  constexpr std::int32_t kAlign = power_bits(1 - Format::kBias - Format::kMantissa + 23);
+  // Half a step less one, and the difference of the biases.
+  constexpr std::int32_t kAdd = (1 << (kDropped - 1)) - 1 - ((127 - Format::kBias) << 23);
+
+  const Bits bits = Lanes::bits(value);
+  const Bits magnitude = bits & 0x7fffffff;
+  const Bits normal = (magnitude + ((magnitude >> kDropped & 1) + kAdd)) >> kDropped;
+  const Bits subnormal =
+      Lanes::bits(Lanes::real(magnitude) + Lanes::real(Lanes::all(kAlign))) - kAlign;
+  const Bits code = magnitude < kLeastNormal ? subnormal : normal;
+  return code | (bits >> (32 - Format::kBits) & Format::kSign);
+}
+
 /// The values of codes.
 template <class Format, class Lanes = ScalarLanes>
 MORAY_FUNCTION typename Lanes::Real decode_small(typename Lanes::Bits code) {
