@@ -33,6 +33,26 @@ void swiglu_backward(const ExecSpace& exec, Matrix<const Real> dh, Matrix<const 
   portable::swiglu_backward(exec, dh, gu, w, dgu, dw);
 }
 
+void swiglu_forward(const ExecSpace& exec, const Quantized& codes, Matrix<float> gu,
+                    Vector<const float> w, Matrix<float> act) {
+  MORAY_REQUIRE(codes.codes.rows == act.rows && gu.rows == act.rows && gu.cols == 2 * act.cols);
+  MORAY_REQUIRE(w.size == 0 || w.size == act.rows);
+  if (const HostKernels* host = selected_host_kernels(Op::swiglu))
+    return host::swiglu_forward(exec, *host, codes, gu, w, act);
+  dequantize_tokens(exec, codes, gu);
+  portable::swiglu_forward<float>(exec, gu, w, act);
+}
+
+void swiglu_backward(const ExecSpace& exec, Matrix<const float> dh, const Quantized& codes,
+                     Vector<const float> w, Matrix<float> dgu, Vector<float> dw) {
+  MORAY_REQUIRE(codes.codes.rows == dh.rows && dgu.rows == dh.rows && dgu.cols == 2 * dh.cols);
+  MORAY_REQUIRE(w.size == 0 || (w.size == dh.rows && dw.size == dh.rows));
+  if (const HostKernels* host = selected_host_kernels(Op::swiglu))
+    return host::swiglu_backward(exec, *host, dh, codes, w, dgu, dw);
+  dequantize_tokens(exec, codes, dgu);
+  portable::swiglu_backward<float>(exec, dh, dgu, w, dgu, dw);
+}
+
 #define MORAY_INSTANTIATE(Real)                                                           \
   template void swiglu_forward(const ExecSpace&, Matrix<const Real>, Vector<const Real>,  \
                                Matrix<Real>);                                             \

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/matrix.hpp"
+#include "kernels/quantize/quantize.hpp"
 
 namespace moray {
 
@@ -16,5 +17,14 @@ void swiglu_forward(const ExecSpace& exec, Matrix<const Real> gu, Vector<const R
 template <class Real>
 void swiglu_backward(const ExecSpace& exec, Matrix<const Real> dh, Matrix<const Real> gu,
                      Vector<const Real> w, Matrix<Real> dgu, Vector<Real> dw);
+
+/// The bits of dequantize_tokens(codes, gu) followed by swiglu_forward(gu, w, act), in one pass over
+/// memory. gu is room: what is in it afterwards is not defined.
+void swiglu_forward(const ExecSpace& exec, const Quantized& codes, Matrix<float> gu,
+                    Vector<const float> w, Matrix<float> act);
+
+/// The bits of dequantize_tokens followed by swiglu_backward, in one pass.
+void swiglu_backward(const ExecSpace& exec, Matrix<const float> dh, const Quantized& codes,
+                     Vector<const float> w, Matrix<float> dgu, Vector<float> dw);
 
 }  // namespace moray

@@ -2,6 +2,7 @@
 
 /// The implementations behind swiglu.hpp, with its contract: one namespace a variant.
 
+#include "kernels/host/host_kernels.hpp"
 #include "kernels/swiglu/swiglu.hpp"
 #include "kernels/swiglu/swiglu_host.hpp"
 
@@ -24,6 +25,12 @@ void swiglu_forward(const ExecSpace& exec, const HostSwiglu& kernels, Matrix<con
                     Vector<const float> w, Matrix<float> act);
 void swiglu_backward(const ExecSpace& exec, const HostSwiglu& kernels, Matrix<const float> dh,
                      Matrix<const float> gu, Vector<const float> w, Matrix<float> dgu,
+                     Vector<float> dw);
+
+void swiglu_forward(const ExecSpace& exec, const HostKernels& kernels, const Quantized& codes,
+                    Matrix<float> gu, Vector<const float> w, Matrix<float> act);
+void swiglu_backward(const ExecSpace& exec, const HostKernels& kernels, Matrix<const float> dh,
+                     const Quantized& codes, Vector<const float> w, Matrix<float> dgu,
                      Vector<float> dw);
 
 }  // namespace moray::host

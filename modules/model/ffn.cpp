@@ -55,8 +55,8 @@ void Ffn<Real>::backward_input(Pass<Real>& pass, Matrix<const Real> dout, const 
                                Deferred& deferred, Matrix<Real> dx) const {
   down_.backward_input(pass, dout, dact_);
   observe(pass, "ffn.dact", dact_);
-  slot.kept.restore(pass.exec, slot.gate_up);
-  swiglu_backward<Real>(pass.exec, dact_, slot.gate_up, {}, deferred.dgate_up, {});
+  slot.kept.template swiglu_backward<Real>(pass.exec, dact_, slot.gate_up, {}, deferred.dgate_up,
+                                           {});
   observe(pass, "ffn.dgate_up", deferred.dgate_up);
   gate_up_.backward_input(pass, deferred.dgate_up, dx);
   observe(pass, "ffn.dx", dx);
@@ -66,8 +66,8 @@ template <class Real>
 void Ffn<Real>::backward_weight(Pass<Real>& pass, const RowLayout& rows, bool recompute,
                                 Matrix<const Real> dout, Matrix<const Real> x, Slot& slot,
                                 const Deferred& deferred) const {
-  slot.kept.restore(pass.exec, slot.gate_up);
-  if (recompute || slot.kept.low()) swiglu_forward<Real>(pass.exec, slot.gate_up, {}, slot.act);
+  if (recompute || slot.kept.low())
+    slot.kept.template swiglu<Real>(pass.exec, slot.gate_up, {}, slot.act);
   down_.backward_weight(pass, rows, dout, slot.act);
   gate_up_.backward_weight(pass, rows, deferred.dgate_up, x);
 }

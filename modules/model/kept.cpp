@@ -1,6 +1,7 @@
 #include "model/kept.hpp"
 
 #include "kernels/quantize/bf16.hpp"
+#include "kernels/swiglu/swiglu.hpp"
 
 namespace moray {
 
@@ -39,5 +40,34 @@ void Kept::restore(const ExecSpace& exec, Matrix<float> values) const {
   if (cache_ == Cache::bf16) return from_bf16(exec, bf16(values.rows, values.cols), values);
   dequantize_tokens(exec, codes(values.rows, values.cols), values);
 }
+
+template <class Real>
+void Kept::swiglu(const ExecSpace& exec, Matrix<Real> gu, Vector<const Real> w,
+                  Matrix<Real> act) const {
+  if constexpr (std::is_same_v<Real, float>) {
+    if (coded()) return swiglu_forward(exec, codes(gu.rows, gu.cols), gu, w, act);
+  }
+  restore(exec, gu);
+  swiglu_forward<Real>(exec, gu, w, act);
+}
+
+template <class Real>
+void Kept::swiglu_backward(const ExecSpace& exec, Matrix<const Real> dh, Matrix<Real> gu,
+                           Vector<const Real> w, Matrix<Real> dgu, Vector<Real> dw) const {
+  if constexpr (std::is_same_v<Real, float>) {
+    if (coded()) return moray::swiglu_backward(exec, dh, codes(gu.rows, gu.cols), w, dgu, dw);
+  }
+  restore(exec, gu);
+  moray::swiglu_backward<Real>(exec, dh, gu, w, dgu, dw);
+}
+
+#define MORAY_INSTANTIATE(Real)                                                                \
+  template void Kept::swiglu(const ExecSpace&, Matrix<Real>, Vector<const Real>, Matrix<Real>) \
+      const;                                                                                   \
+  template void Kept::swiglu_backward(const ExecSpace&, Matrix<const Real>, Matrix<Real>,      \
+                                      Vector<const Real>, Matrix<Real>, Vector<Real>) const
+MORAY_INSTANTIATE(float);
+MORAY_INSTANTIATE(double);
+#undef MORAY_INSTANTIATE
 
 }  // namespace moray

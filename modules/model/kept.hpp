@@ -25,7 +25,16 @@ class Kept {
   void keep(const ExecSpace&, ScaleRule, Matrix<const double>) const {}
   void restore(const ExecSpace&, Matrix<double>) const {}
 
+  /// swiglu_forward and swiglu_backward (kernels/swiglu/swiglu.hpp) of what was kept, or of gu where
+  /// nothing was. gu is room for the values if they are kept in fewer bits.
+  template <class Real>
+  void swiglu(const ExecSpace& exec, Matrix<Real> gu, Vector<const Real> w, Matrix<Real> act) const;
+  template <class Real>
+  void swiglu_backward(const ExecSpace& exec, Matrix<const Real> dh, Matrix<Real> gu,
+                       Vector<const Real> w, Matrix<Real> dgu, Vector<Real> dw) const;
+
  private:
+  bool coded() const { return low() && cache_ != Cache::bf16; }
   CodeType type() const { return cache_ == Cache::e5m6 ? CodeType::e5m6 : CodeType::e4m3; }
   Quantized codes(std::int64_t rows, std::int64_t cols) const;
   Matrix<std::uint16_t> bf16(std::int64_t rows, std::int64_t cols) const;

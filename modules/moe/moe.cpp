@@ -263,11 +263,11 @@ void Moe<Real>::experts_backward(Pass<Real>& pass, Matrix<const Real> dout, Slot
   const Matrix<Real> dact = dact_->first(route.rows());
   const Matrix<Real> dgate_up = deferred.dgate_up->first(route.rows());
   const Matrix<Real> dx = dx_->first(route.rows());
-  slot.kept.restore(pass.exec, slot.gate_up->first(route.rows()));
   experts_.backward_down(pass, route, deferred.dy->first(route.rows()), dact);
   observe(pass, "experts.dact", route, dact);
-  swiglu_backward<Real>(pass.exec, dact, slot.gate_up->first(route.rows()), route.weights(),
-                        dgate_up, {dweights_->first(route.rows()).data, route.rows()});
+  slot.kept.template swiglu_backward<Real>(pass.exec, dact, slot.gate_up->first(route.rows()),
+                                           route.weights(), dgate_up,
+                                           {dweights_->first(route.rows()).data, route.rows()});
   observe(pass, "experts.dgate_up", route, dgate_up);
   experts_.backward_gate_up(pass, route, dgate_up, dx);
   observe(pass, "experts.dx", route, dx);
@@ -320,11 +320,11 @@ void Moe<Real>::experts_backward_weight(Pass<Real>& pass, const RowLayout& rows,
   const Matrix<std::byte> dy = deferred.dy->first(route.rows());
   const Matrix<Real> act = slot.act->first(route.rows());
   const Matrix<Real> dgate_up = deferred.dgate_up->first(route.rows());
-  slot.kept.restore(pass.exec, slot.gate_up->first(route.rows()));
   const Uncounted<Real> again(pass);
   if (recompute) gather_row_bytes(pass.exec, dispatched(pass, x2, slot), route.source(), x);
   if (recompute || slot.kept.low())
-    swiglu_forward<Real>(pass.exec, slot.gate_up->first(route.rows()), route.weights(), act);
+    slot.kept.template swiglu<Real>(pass.exec, slot.gate_up->first(route.rows()), route.weights(),
+                                    act);
   experts_.backward_weight(pass, rows, route, dy, act, dgate_up, x);
   if (has_shared())
     shared_.backward_weight(pass, rows, recompute, dout, x2, slot.shared, deferred.shared);

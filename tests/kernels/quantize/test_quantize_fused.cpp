@@ -30,6 +30,36 @@ void check_swiglu(std::int64_t rows, std::int64_t width, std::int64_t gap, bool 
   }
 }
 
+/// SwiGLU and its gradients of codes against decoding them first.
+void check_swiglu_of_codes(std::int64_t rows, std::int64_t width, std::int64_t gap, bool weighted) {
+  INFO("rows " << rows << ", width " << width << ", gap " << gap << ", weighted " << weighted);
+  const ExecSpace exec;
+  std::mt19937 random(7);
+  auto from = Tensor<float>(rows, 2 * width, gap).fill(random, 3);
+  auto dh = Tensor<float>(rows, width, gap).fill(random);
+  auto w = vector_tensor<float>(weighted ? rows : 0).fill(random);
+  for (const CodeType type : kCodeTypes) {
+    auto codes = tokens_of(type, rows, 2 * width, gap);
+    quantize_tokens(exec, from.device(), ScaleRule::float32, codes.device());
+    auto gu = Tensor<float>(rows, 2 * width, gap), room = gu, dgu = gu, own_dgu = gu;
+    auto act = Tensor<float>(rows, width, gap), own_act = act;
+    auto dw = vector_tensor<float>(weighted ? rows : 0), own_dw = dw;
+    const Matrix<float> values = gu.device();
+    dequantize_tokens(exec, codes.device(), values);
+    swiglu_forward<float>(exec, values, w.device_vector(), act.device());
+    swiglu_backward<float>(exec, dh.device(), values, w.device_vector(), dgu.device(),
+                           dw.device_vector());
+    swiglu_forward(exec, codes.device(), room.device(), w.device_vector(), own_act.device());
+    swiglu_backward(exec, dh.device(), codes.device(), w.device_vector(), own_dgu.device(),
+                    own_dw.device_vector());
+    finish(exec);
+    for (Tensor<float>* x : {&act, &own_act, &dgu, &own_dgu, &dw, &own_dw}) x->fetch();
+    CHECK(own_act.same_bits(act));
+    CHECK(own_dgu.same_bits(dgu));
+    CHECK(own_dw.same_bits(dw));
+  }
+}
+
 void check_rmsnorm(std::int64_t rows, std::int64_t width, std::int64_t gap) {
   INFO("rows " << rows << ", width " << width << ", gap " << gap);
   const ExecSpace exec;
@@ -74,6 +104,18 @@ TEST_CASE("SwiGLU and quantisation in one pass have the bits of two", "[quantize
         check_swiglu(2, width, 5, weighted);
       }
       check_swiglu(0, 16, 0, weighted);
+    }
+  });
+}
+
+TEST_CASE("SwiGLU of codes has the bits of decoding them first", "[quantize]") {
+  for_each_variant(Op::swiglu, [] {
+    for (const bool weighted : {false, true}) {
+      for (const std::int64_t width : {1, 9, 64, 128, 200, 1152}) {
+        check_swiglu_of_codes(3, width, 0, weighted);
+        check_swiglu_of_codes(2, width, 5, weighted);
+      }
+      check_swiglu_of_codes(0, 16, 0, weighted);
     }
   });
 }
