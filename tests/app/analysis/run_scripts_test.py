@@ -1,5 +1,5 @@
-"""plot_run.py, compare_runs.py and inspect_checkpoint.py on runs of the program. Usage: run_scripts_test.py REPOSITORY
-MORAY; 77 means skipped, with the reason printed."""
+"""plot_run.py, compare_runs.py, loss_gap.py and inspect_checkpoint.py on runs of the program. Usage:
+run_scripts_test.py REPOSITORY MORAY; 77 means skipped, with the reason printed."""
 
 import json
 import os
@@ -22,7 +22,8 @@ sys.path.insert(0, os.path.join(REPOSITORY, "app", "analysis"))
 from moray_files import Checkpoint, Metrics  # noqa: E402
 
 TINY = os.path.join(REPOSITORY, "input", "tiny.yaml")
-HELP_WORDS = {"plot_run.py": "--smooth", "compare_runs.py": "--x", "inspect_checkpoint.py": "--tensor"}
+HELP_WORDS = {"plot_run.py": "--smooth", "compare_runs.py": "--x", "loss_gap.py": "--decay",
+              "inspect_checkpoint.py": "--tensor"}
 
 
 def moray(*arguments, code=0, **environment):
@@ -96,6 +97,28 @@ def check_compare_runs():
     assert script("compare_runs.py", "whole").returncode == 2
 
 
+def check_loss_gap():
+    """Against the definition, written out."""
+    rows = json.loads(succeeded(script("loss_gap.py", "whole", "other", "same=ranks", "--decay", "0.75", "--json")))
+    base, run = (Metrics(name)["loss"].tolist() for name in ("whole", "other"))
+    gaps, ours, theirs = [], run[0], base[0]
+    for step in range(20):
+        ours, theirs = 0.75 * ours + 0.25 * run[step], 0.75 * theirs + 0.25 * base[step]
+        if step >= 10:
+            gaps.append((ours - theirs) / theirs)
+    expected = {"mean_gap": sum(gaps) / 10, "lowest_gap": min(gaps), "highest_gap": max(gaps)}
+    for name, value in expected.items():
+        assert abs(rows[0][name] - value) < 1e-12, (name, rows[0][name], value)
+        assert rows[1][name] == 0, rows[1]
+    assert rows[1]["run"] == "same" and rows[1]["validation_gap"] == 0 and rows[0]["validation_gap"] != 0
+    table = succeeded(script("loss_gap.py", "one=whole", "two=other", "-o", "gap.svg", "--from", "5"))
+    assert "after step 5," in table and "+0.000" not in table, table
+    assert_picture("gap.svg", "Gap to one, percent", "two")
+    assert_refused(script("loss_gap.py", "whole", "nowhere"), "nowhere")
+    assert script("loss_gap.py", "whole").returncode == 2
+    assert script("loss_gap.py", "whole", "other", "--decay", "1").returncode == 2
+
+
 def check_inspect_checkpoint():
     """The script, which knows h5py alone, and the program, which does not know it, see the same."""
     ours = json.loads(succeeded(script("inspect_checkpoint.py", "whole", "--all", "--json")))
@@ -134,5 +157,6 @@ with tempfile.TemporaryDirectory() as work:
     train("dense", 20, "model.dense_layers=2", "mtp.depth=0")
     check_plot_run()
     check_compare_runs()
+    check_loss_gap()
     check_inspect_checkpoint()
 print("all right")
