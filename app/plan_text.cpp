@@ -116,31 +116,27 @@ void print_memory(const Deck& deck, const Plan& plan) {
   print_split(plan);
 }
 
-/// What the arena's floats would take with values of `bytes`: gradients stay float32, and float32
-/// weights of what a rank owns come in addition.
-std::int64_t with_values_of(const Plan& plan, std::int64_t bytes) {
-  std::int64_t total = plan.total_bytes() + 4 * plan.owned_elements;
-  for (const Memory m :
-       {Memory::weights, Memory::activations, Memory::communication, Memory::workspace}) {
-    const std::int64_t whole = plan.bytes[static_cast<std::size_t>(m)];
-    total -= whole - whole / 4 * bytes;
-  }
-  return total;
-}
-
-void print_fit(const Plan& plan, const Hardware& hardware) {
+/// Whether a rank has room; if not, what it would take with keys that change no size of the model.
+void print_fit(const Deck& deck, const Plan& plan, const Hardware& hardware) {
   const auto device = static_cast<std::int64_t>(hardware.memory * 1e9);
   if (fits(plan, hardware)) {
     fmt::print("  fits the {} of a rank of {}\n", bytes_text(device), hardware.name);
     return;
   }
-  fmt::print(
-      "  DOES NOT FIT the {} of a rank of {}. Weights and activations are float32, the only\n"
-      "  precision that trains yet. Halved (bf16) they would make the total about {}, in a "
-      "quarter\n"
-      "  (fp8) about {}; gradients stay float32 and so do the weights that a rank owns\n",
-      bytes_text(device), hardware.name, bytes_text(with_values_of(plan, 2)),
-      bytes_text(with_values_of(plan, 1)));
+  fmt::print("  DOES NOT FIT the {} of a rank of {}\n", bytes_text(device), hardware.name);
+  const auto instead = [](const std::string& keys, const Deck& other) {
+    fmt::print("    with {:<41} {:>13}\n", keys, bytes_text(make_plan(other).total_bytes()));
+  };
+  Deck best = deck;
+  if (!best.run.recompute) {
+    best.run.recompute = true;
+    instead("run.recompute=true", best);
+  }
+  if (best.model.precision.compute != "fp8") {
+    best.model.precision.compute = "fp8";
+    instead("precision.compute=fp8" + std::string(deck.run.recompute ? "" : ", recompute too"),
+            best);
+  }
 }
 
 void print_traffic(const TrafficPlan& t) {
@@ -194,7 +190,7 @@ void print_links(const LinkPlan& links) {
 void print_plan(const Deck& deck, const Plan& plan, const Hardware* hardware) {
   print_parameters(plan.parameters);
   print_memory(deck, plan);
-  if (hardware != nullptr && hardware->memory > 0) print_fit(plan, *hardware);
+  if (hardware != nullptr && hardware->memory > 0) print_fit(deck, plan, *hardware);
   print_traffic(plan.traffic);
   print_links(plan.links);
   const FlopPlan& f = plan.flops;
