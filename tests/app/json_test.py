@@ -19,6 +19,7 @@ SCHEMAS = os.path.join(REPOSITORY, "docs", "schema")
 SELF = os.path.abspath(__file__)
 DEEPSEEK = os.path.join(REPOSITORY, "input", "deepseek-v3-671b.yaml")
 TINY = os.path.join(REPOSITORY, "input", "tiny.yaml")
+FP8 = os.path.join(REPOSITORY, "tests", "golden", "fp8.yaml")
 
 
 def moray(*arguments, code=0):
@@ -95,13 +96,17 @@ def check_scores(texts):
         assert math.isclose(text["bits_per_byte"] * math.log(2), text["loss"], rel_tol=1e-12)
 
 
-def check_models(run, dense, wide):
+def check_models(run, dense, wide, fp8):
     inspected = validated("inspect", run, "--all")
     assert inspected["run"]["rows"][-1]["step"] == inspected["checkpoint"]["step"] == 4
     assert len(inspected["run"]["balance"]["layers"]) == len(inspected["checkpoint"]["layers"]) == 2
     checkpoint = inspected["checkpoint"]["path"]
     assert "run" not in validated("inspect", checkpoint)
     assert validated("inspect", checkpoint, "--fp8")["checkpoint"]["fp8"]["tensors"]
+    statistics = validated("inspect", fp8, "--fp8")["fp8"]
+    assert statistics["step"] == 2 and statistics["counted_steps"] == 2, statistics
+    assert {"x", "dy", "w"} <= set().union(*statistics["tensors"]), statistics["tensors"][0]
+    assert "fp8" not in validated("inspect", run, "--fp8")  # nothing was counted in float32
     assert "balance" not in validated("inspect", dense)["run"]
     assert inspected["run"]["rows"][0]["validation_loss"] is None  # not measured
     assert validated("inspect", run, run, "--diff")["diff"]["equal"]
@@ -149,6 +154,7 @@ with tempfile.TemporaryDirectory() as work:
     moray("train", TINY, "--out", "run", "run.length=4")
     moray("train", TINY, "--out", "dense", "run.length=2", "model.dense_layers=2", "mtp.depth=0")
     moray("train", TINY, "--out", "wide", "run.length=2", "model.dense_width=128", "checkpoint.every=1")
-    check_models("run", "dense", "wide")
+    moray("train", FP8, "--out", "fp8", "output.fp8_every=1")
+    check_models("run", "dense", "wide", "fp8")
     check_timeline("run")
 print("all right")
