@@ -160,6 +160,28 @@ def check_sent(seen, run):
         check(name == "tokens" or values["planned"] == values["sent"], f"{name}: {values}")
 
 
+def check_fp8(browser, page, run):
+    """What quantisation did, as `inspect --fp8` says: curves over steps, and a map of the scales of each role."""
+    done = subprocess.run([MORAY, "inspect", run, "--fp8", "--json"], capture_output=True, text=True, check=True)
+    tensors = json.loads(done.stdout)["fp8"]["tensors"]
+    cells = [(role, row, max(range(len(blocks)), key=blocks.__getitem__) + tensors[row][role]["scales"]["exponent"])
+             for role in ("x", "dy", "w") for row in (0, len(tensors) - 1) for blocks in [tensors[row][role]["scales"]["blocks"]]]
+    for options in ({}, {"dark": True}, {"width": 400}):
+        seen = browse(browser, page, {**NOTHING, "scales": cells}, **options)
+        for chart in ("fp8_underflow", "fp8_saturated", "fp8_amax"):
+            lines = seen["charts"][chart]["lines"]
+            check([line["series"] for line in lines] == [f"{chart}_{role}" for role in ("x", "dy", "w")], f"{chart}: {lines}")
+            check(all(line["points"] == 2 and line["finite"] for line in lines), f"{chart}: {lines}")
+        images = seen["charts"]["fp8_scales"]["images"]
+        check(len(images) == 3 and all(image["rows"] == len(tensors) and image["png"] for image in images), f"maps of scales {images}")
+        for (role, row, exponent), shown in zip(cells, seen["scales"]):
+            counted, values = tensors[row][role], {r["series"]: r["value"] for r in shown["rows"]}
+            check(shown["places"] == [f"{tensors[row]['name']}: {role}"], f"{role} of {row}: {shown}")
+            check(near(values["amax of a block"], counted["least_amax"], 5e-3), f"amax {shown}, not {counted}")
+            here = counted["scales"]["blocks"][exponent - counted["scales"]["exponent"]]
+            check(near(values[f"scale from 2^{exponent} to 2^{exponent + 1}"], 100 * here / counted["blocks"], 5e-3), f"scales {shown}, not {counted}")
+
+
 def milliseconds(text):
     return number(text) * {"µs": 1e-3, "ms": 1, "s": 1e3}[re.search(r"(µs|ms|s)$", text).group(1)]
 
@@ -337,6 +359,12 @@ def main(browser, work):
         slow_down(three, 12.3e6)
         moray("inspect", "--html", page, three)
         check_ticks(browse(browser, page, NOTHING)["timeline"]["ticks"], "s")
+
+    # A run in FP8 that counted what quantisation does.
+    eight = os.path.join(work, "fp8")
+    moray("train", os.path.join(REPOSITORY, "tests/golden/fp8.yaml"), "--out", eight, "output.fp8_every=1", "output.log_every=1")
+    moray("inspect", "--html", page, eight)
+    check_fp8(browser, page, eight)
 
     # A run that just began: nothing but a status.
     young = os.path.join(work, "young")

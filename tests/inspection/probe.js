@@ -94,6 +94,14 @@ function hover_expert(layer, expert, step) {
   return tooltip_rows();
 }
 
+// The pointer over the blocks of a tensor, by its row, that have a scale of at least 2^exponent.
+function hover_scales(role, row, exponent) {
+  const card = kCards.find((other) => other.chart.id === 'fp8_scales'), [from, to] = fp8_exponents(card.run().fp8.tensors);
+  const image = card.body.querySelector(`image[data-role="${role}"]`), box = image.getBoundingClientRect();
+  point_at(image.nextSibling, box.left + (exponent - from + 0.5) * box.width / (to - from), box.top + (row + 0.5) * box.height / image.dataset.rows);
+  return tooltip_rows();
+}
+
 function hover_bar(query) {
   const bar = document.querySelector(query), box = bar.getBoundingClientRect();
   point_at(bar, box.left + box.width / 2, box.top + 2);
@@ -154,6 +162,7 @@ try {
   const wanted = JSON.parse(document.getElementById('wanted').textContent);
   kSeen.hover = wanted.hover.map(([id, step]) => hover(id, step));
   kSeen.experts = wanted.experts.map(([layer, expert, step]) => hover_expert(layer, expert, step));
+  kSeen.scales = (wanted.scales ?? []).map(([role, row, exponent]) => hover_scales(role, row, exponent));
   if (document.querySelector('#chart-memory')) {
     kSeen.memory = hover_bar('#chart-memory [data-kind="measured"] rect');
     kSeen.weights = hover_bar('#chart-memory rect[data-series="weights"]');

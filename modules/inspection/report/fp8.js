@@ -2,7 +2,7 @@
 // columns are powers of two and whose colours say how many of its blocks have such a scale.
 
 const kFp8Roles = {x: 'x, the input', dy: 'dy, the gradient of the output', w: 'w, the weight'};
-const kFp8 = {label: 250, gap: 18, head: 20, foot: 22, height: 420, named: 11};
+const kFp8 = {label: 250, gap: 18, head: 20, foot: 22, height: 480, named: 12};
 
 // [from, to) of the exponents of all scales.
 function fp8_exponents(tensors) {
@@ -56,8 +56,8 @@ function draw_fp8(card) {
   const row_height = Math.min(14, Math.max(2, Math.floor(kFp8.height / tensors.length))), named = !stacked && row_height >= kFp8.named;
   const height = row_height * tensors.length, roles = Object.entries(kFp8Roles), left = named ? kFp8.label : 0;
   const panel = stacked ? width : (width - left - (roles.length - 1) * kFp8.gap) / roles.length, whole = kFp8.head + height + kFp8.foot;
-  const area = svg('svg', {width, height: stacked ? roles.length * whole : whole, role: 'img', 'aria-label': `scales of FP8 blocks in step ${step}`});
-  const names = svg('g', {class: 'bar'});
+  const area = svg('svg', {class: 'scales', width, height: stacked ? roles.length * whole : whole, role: 'img', 'aria-label': `scales of FP8 blocks in step ${step}`});
+  const names = svg('g');
   if (named) tensors.forEach((tensor, row) => names.append(svg('text', {class: 'name', x: 0, y: kFp8.head + (row + 0.5) * row_height + 4}, cut_text(fp8_name(tensor), left - 8))));
   area.append(names);
   roles.forEach(([role, title], i) => {
