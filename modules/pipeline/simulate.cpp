@@ -63,7 +63,9 @@ double op_duration(const PipelineShape& shape, const PipelineDurations& duration
   }
   const StageDurations& f = at(op.forward);
   const StageDurations& b = at(op.backward);
-  return f.forward + b.input_gradient + b.weight_gradient - std::min(saved(f), saved(b));
+  const double backward = b.input_gradient + b.weight_gradient;
+  return std::max(f.forward + backward - std::min(saved(f), saved(b)),
+                  std::max(f.forward, backward));
 }
 
 PipelineTimeline simulate(const PipelineSchedule& schedule, const PipelineDurations& durations) {

@@ -21,7 +21,8 @@ struct PipelineDurations {
 };
 
 /// Durations of an op on a rank. A pair of unequal stages saves the smaller of what overlapping saves
-/// in each: F_a + B_b + W_b - min over {a, b} of (F + B + W - F&B).
+/// in each: F_a + B_b + W_b - min over {a, b} of (F + B + W - F&B). It takes no less than the longer of
+/// its two, whatever was measured of others.
 double op_duration(const PipelineShape& shape, const PipelineDurations& durations, int rank,
                    const PipelineOp& op);
 
