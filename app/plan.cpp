@@ -103,6 +103,27 @@ void print_json(const std::string& path, const Plan& plan, const Hardware* hardw
   fmt::print("{}\n", result.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
+/// What would make a plan smaller that does not fit, as far as the deck's rules allow it.
+std::vector<Smaller> smaller_plans(const Options& options, const Plan& plan) {
+  std::vector<Smaller> found;
+  std::vector<std::string> overrides = options.overrides;
+  std::string keys;
+  std::int64_t least = plan.total_bytes();
+  for (const std::string key : {"run.recompute=true", "precision.compute=fp8"}) {
+    overrides.push_back(key);
+    const DeckReading other = try_read_deck(options.deck, overrides, options.ranks);
+    const std::int64_t bytes = other.problems.empty() ? make_plan(other.deck).total_bytes() : least;
+    if (bytes < least) {
+      keys += (keys.empty() ? "" : " ") + key;
+      least = bytes;
+      found.push_back({keys, bytes});
+    } else {
+      overrides.pop_back();
+    }
+  }
+  return found;
+}
+
 }  // namespace
 
 int plan(const Options& options) {
@@ -115,7 +136,8 @@ int plan(const Options& options) {
   if (options.json) {
     print_json(options.deck, plan, machine, schedules);
   } else {
-    print_plan(deck, plan, machine);
+    const bool fit = machine == nullptr || fits(plan, *machine);
+    print_plan(deck, plan, machine, fit ? std::vector<Smaller>() : smaller_plans(options, plan));
     print_schedules(schedules);
   }
   return static_cast<int>(ExitCode::done);

@@ -116,27 +116,13 @@ void print_memory(const Deck& deck, const Plan& plan) {
   print_split(plan);
 }
 
-/// Whether a rank has room; if not, what it would take with keys that change no size of the model.
-void print_fit(const Deck& deck, const Plan& plan, const Hardware& hardware) {
+void print_fit(const Plan& plan, const Hardware& hardware, const std::vector<Smaller>& smaller) {
   const auto device = static_cast<std::int64_t>(hardware.memory * 1e9);
-  if (fits(plan, hardware)) {
-    fmt::print("  fits the {} of a rank of {}\n", bytes_text(device), hardware.name);
-    return;
-  }
-  fmt::print("  DOES NOT FIT the {} of a rank of {}\n", bytes_text(device), hardware.name);
-  const auto instead = [](const std::string& keys, const Deck& other) {
-    fmt::print("    with {:<41} {:>13}\n", keys, bytes_text(make_plan(other).total_bytes()));
-  };
-  Deck best = deck;
-  if (!best.run.recompute) {
-    best.run.recompute = true;
-    instead("run.recompute=true", best);
-  }
-  if (best.model.precision.compute != "fp8") {
-    best.model.precision.compute = "fp8";
-    instead("precision.compute=fp8" + std::string(deck.run.recompute ? "" : ", recompute too"),
-            best);
-  }
+  const bool fit = fits(plan, hardware);
+  fmt::print("  {} the {} of a rank of {}\n", fit ? "fits" : "DOES NOT FIT", bytes_text(device),
+             hardware.name);
+  for (const Smaller& other : smaller)
+    fmt::print("    with {:<45} {:>13}\n", other.keys, bytes_text(other.bytes));
 }
 
 void print_traffic(const TrafficPlan& t) {
@@ -187,10 +173,11 @@ void print_links(const LinkPlan& links) {
 
 }  // namespace
 
-void print_plan(const Deck& deck, const Plan& plan, const Hardware* hardware) {
+void print_plan(const Deck& deck, const Plan& plan, const Hardware* hardware,
+                const std::vector<Smaller>& smaller) {
   print_parameters(plan.parameters);
   print_memory(deck, plan);
-  if (hardware != nullptr && hardware->memory > 0) print_fit(deck, plan, *hardware);
+  if (hardware != nullptr && hardware->memory > 0) print_fit(plan, *hardware, smaller);
   print_traffic(plan.traffic);
   print_links(plan.links);
   const FlopPlan& f = plan.flops;

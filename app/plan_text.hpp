@@ -8,8 +8,15 @@
 
 namespace moray {
 
+/// Keys that change no size of the model, and what the fullest rank takes with them.
+struct Smaller {
+  std::string keys;
+  std::int64_t bytes;
+};
+
 /// Prints a plan for people; what a machine has room for unless `hardware` is null.
-void print_plan(const Deck& deck, const Plan& plan, const Hardware* hardware);
+void print_plan(const Deck& deck, const Plan& plan, const Hardware* hardware,
+                const std::vector<Smaller>& smaller);
 
 /// "embedding, layers 0-3, layer 60, head".
 std::string layers_text(const std::vector<ModelChunk>& chunks);

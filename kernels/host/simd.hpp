@@ -102,6 +102,13 @@ MORAY_FUNCTION void fetch_ahead(const void* p, std::int64_t bytes = 2048) {
   __builtin_prefetch(static_cast<const char*>(p) + bytes);
 }
 
+/// The same in a strip of a matrix, whose rows are `stride` elements apart: some rows further down.
+template <class T>
+MORAY_FUNCTION void fetch_row_ahead(const T* p, std::int64_t stride) {
+  constexpr std::int64_t kRows = 8;
+  fetch_ahead(p, kRows * stride * static_cast<std::int64_t>(sizeof(T)));
+}
+
 /// Float::load(p, count) in a loop over memory that rises with p.
 MORAY_FUNCTION Float stream(const float* p, int count) {
   fetch_ahead(p);

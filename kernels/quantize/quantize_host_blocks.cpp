@@ -10,8 +10,6 @@ namespace {
 
 constexpr int kRows = static_cast<int>(kScaleBlock);
 constexpr int kStrip = static_cast<int>(kHostStrip);
-/// Rows that are fetched ahead.
-constexpr std::int64_t kRowsAhead = 8;
 constexpr int kStripVectors = kStrip / Float::kLanes;
 
 /// The transpose of 16 x 16 bytes, by four rounds of interleaving row i with row i + 8.
@@ -144,7 +142,7 @@ MORAY_HOST_KERNEL void quantize_channels(CodeType type, ScaleRule rule, std::int
       type, rule, rows, width,
       [=](int t, int j, int count) {
         const float* from = x + t * stride + j;
-        fetch_ahead(from, kRowsAhead * stride * 4);
+        fetch_row_ahead(from, stride);
         return Float::load(from, count);
       },
       out);
@@ -162,7 +160,7 @@ MORAY_HOST_KERNEL void quantize_channels_of_codes(CodeType from, CodeType type, 
         type, rule, rows, width,
         [=](int t, int j, int count) {
           const std::uint8_t* at = codes + t * stride + Memory::offset(j);
-          fetch_ahead(at, kRowsAhead * stride);
+          fetch_row_ahead(at, stride);
           const Codes code = Memory::load(at, count);
           return decode_small<Format>(code) * Float::broadcast(scales[t * scale_stride]);
         },
@@ -179,7 +177,7 @@ MORAY_HOST_KERNEL void quantize_weights(CodeType type, ScaleRule rule, std::int6
   for (std::int64_t i = 0; i < rows; ++i) {
     vector_loop(width, [&](std::int64_t j, int count) {
       const float* from = w + i * stride + j;
-      fetch_ahead(from, kRowsAhead * stride * 4);
+      fetch_row_ahead(from, stride);
       const Float value = Float::load(from, count);
       value.store(tile + i * kScaleBlock + j);
       best = larger(magnitude_bits(value), best);

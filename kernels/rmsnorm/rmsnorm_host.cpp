@@ -42,7 +42,6 @@ MORAY_HOST_KERNEL void backward_weight(std::int64_t rows, std::int64_t width, co
                                        std::int64_t dy_stride, const float* x,
                                        std::int64_t x_stride, const float* r, float* dgamma) {
   constexpr int kVectors = 64 / Float::kLanes;
-  constexpr std::int64_t kRowsAhead = 8;
   std::int64_t first = 0;
   for (; first + kHostRmsnormColumns <= width; first += kHostRmsnormColumns) {
     Float chain[kVectors];
@@ -52,8 +51,8 @@ MORAY_HOST_KERNEL void backward_weight(std::int64_t rows, std::int64_t width, co
       const float* dy_row = dy + t * dy_stride + first;
       const float* x_row = x + t * x_stride + first;
       for (std::int64_t line = 0; line < kHostRmsnormColumns; line += 16) {
-        fetch_ahead(dy_row + line, kRowsAhead * dy_stride * 4);
-        fetch_ahead(x_row + line, kRowsAhead * x_stride * 4);
+        fetch_row_ahead(dy_row + line, dy_stride);
+        fetch_row_ahead(x_row + line, x_stride);
       }
       for (int v = 0; v < kVectors; ++v) {
         const Float xhat = Float::load(x_row + v * Float::kLanes) * inverse;

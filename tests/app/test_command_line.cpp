@@ -91,8 +91,17 @@ TEST_CASE("schedules are planned from a deck and options", "[app]") {
     CHECK(run.text == message + "\n");
   };
   const std::string v3 = "plan " MORAY_INPUT_FOLDER "/deepseek-v3-671b.yaml";
-  const Run machine = moray(v3 + " --hardware " MORAY_INPUT_FOLDER "/hardware/h800-2048.yaml");
+  const std::string h800 = " --hardware " MORAY_INPUT_FOLDER "/hardware/h800-2048.yaml";
+  const Run machine = moray(v3 + h800);
   CHECK(contains(machine, "DOES NOT FIT the 74.51 GiB of a rank of 2048 H800"));
+  CHECK(contains(machine, "total             203,647,179,008         189.66 GiB"));
+  const Run large = moray(v3 + " precision.compute=float32 run.recompute=false" + h800);
+  CHECK(contains(large, "\n    with run.recompute=true     "));
+  CHECK(
+      contains(large, "\n    with run.recompute=true precision.compute=fp8         189.66 GiB\n"));
+  const Run narrow = moray("plan " + kTiny + " batch.sequences=8000000 batch.micro=8000000" + h800);
+  CHECK(contains(narrow, "DOES NOT FIT"));
+  CHECK(!contains(narrow, "fp8"));  // its products are too small for it
   CHECK(contains(machine, " 17 micro-batches alive, 8 put off; layers 28-31, layers 32-35\n"));
   CHECK(contains(machine, "\n  dualpipe "));  // the deck's, as none was named
   refused("dualpip --durations 1,1,1,2" + sizes,
