@@ -112,6 +112,7 @@ class Trainer {
   void reduce_gradients();
   void reduce_embedding_uses();
   void send_embedding(Vector<const float> values, int place);
+  void receive_embedding(Vector<float> values, int place);
   void reduce(StepReport& report);
   void update(StepReport& report);
   void update_biases(const StepReport& report);
@@ -139,7 +140,7 @@ class Trainer {
   LaneReducer uses_reducer_;  ///< of the embedding's uses: over the copies of what has them
   Vector<float> received_;    ///< gradients of other ranks
   int early_chunk_ = -1;      ///< the one whose gradients are complete first
-  Message message_;
+  Message message_;           ///< of the embedding; kept, as a step allocates nothing
   Pass<float> pass_;
   PipelineSchedule given_;            ///< by use_schedule(), if it has ops
   PipelineSchedule steps_, windows_;  ///< those that ran last, to be used again

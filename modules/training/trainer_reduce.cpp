@@ -53,13 +53,25 @@ std::vector<Region> Trainer::regions_in_order() const {
   return regions;
 }
 
-/// Values of the embedding to another place of the pipeline.
+/// Values of the embedding to another place of the pipeline; through a host copy where MPI cannot read
+/// the backend's memory.
 void Trainer::send_embedding(Vector<const float> values, int place) {
+  fence(pass_.exec, "moray::trainer: values of the embedding before they are sent");
+  std::vector<float> host(kHostBackend ? 0 : static_cast<std::size_t>(values.size));
+  if constexpr (!kHostBackend) copy_to_host(values.data, host.size(), host.data());
   const SentBytes before = mesh_.pipeline().sent();
-  message_.send(mesh_.pipeline(), values.data, values.size,
+  message_.send(mesh_.pipeline(), kHostBackend ? values.data : host.data(), values.size,
                 static_cast<std::int64_t>(sizeof(float)), place, kEmbeddingTag);
   message_.wait();
   embedding_sent_ += mesh_.pipeline().sent() - before;
+}
+
+void Trainer::receive_embedding(Vector<float> values, int place) {
+  std::vector<float> host(kHostBackend ? 0 : static_cast<std::size_t>(values.size));
+  message_.receive(mesh_.pipeline(), kHostBackend ? values.data : host.data(), values.size,
+                   static_cast<std::int64_t>(sizeof(float)), place, kEmbeddingTag);
+  message_.wait();
+  if constexpr (!kHostBackend) copy_to_device(host.data(), host.size(), values.data);
 }
 
 /// The sums of the embedding's uses by MTP modules, each over its own lanes, are added to that of the
@@ -71,7 +83,6 @@ void Trainer::reduce_embedding_uses() {
   const bool exact = deck_.run.determinism == "exact";
   const ElementRange owned = embedding_shards_.owned();
   const Region region = uses_region();
-  const auto bytes = static_cast<std::int64_t>(sizeof(float));
   for (std::int64_t use = 1; use <= model_.depth(); ++use) {
     Vector<float> sum;
     if (!model_.embedding_uses().empty()) {
@@ -79,15 +90,10 @@ void Trainer::reduce_embedding_uses() {
       uses_reducer_.reduce(pass_.exec, lanes, embedding_shards_, exact, fold_observer(region, use));
       sum = {lanes.data + owned.begin, owned.size()};
     }
-    if (layout_.borrows_embedding) {
-      fence(pass_.exec, "moray::trainer: a use of the embedding before it is sent");
-      send_embedding({sum.data, sum.size}, 0);
-    }
+    if (layout_.borrows_embedding) send_embedding({sum.data, sum.size}, 0);
     if (layout_.lends_embedding) {
       sum = received_.slice(0, owned.size());
-      message_.receive(mesh_.pipeline(), sum.data, sum.size, bytes, mesh_.pipeline().size() - 1,
-                       kEmbeddingTag);
-      message_.wait();
+      receive_embedding(sum, mesh_.pipeline().size() - 1);
     }
     if (layout_.borrows_embedding || sum.size == 0) continue;
     const Matrix<float> total = matrix(
@@ -100,17 +106,13 @@ void Trainer::weights_changed() {
   model_.parameters().update_copies(pass_.exec);
   if (!layout_.lends_embedding && !layout_.borrows_embedding) return;
   const ElementRange owned = embedding_shards_.owned();
-  const auto bytes = static_cast<std::int64_t>(sizeof(float));
-  fence(pass_.exec, "moray::trainer: the embedding before it is sent");
   if (layout_.lends_embedding) {
     const float* embedding = model_.parameters().weight(model_.embedding()).data;
     send_embedding({embedding + owned.begin, owned.size()}, mesh_.pipeline().size() - 1);
     return;
   }
   const Matrix<float> copy = model_.embedding_copy();
-  message_.receive(mesh_.pipeline(), copy.data + owned.begin, owned.size(), bytes, 0,
-                   kEmbeddingTag);
-  message_.wait();
+  receive_embedding({copy.data + owned.begin, owned.size()}, 0);
   uses_reducer_.gather(pass_.exec, {copy.data, copy.rows * copy.cols}, embedding_shards_);
 }
 
