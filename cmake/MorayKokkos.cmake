@@ -55,19 +55,3 @@ elseif(Kokkos_FOUND)
     target_link_libraries(moray_kokkos INTERFACE ${MORAY_KOKKOS_${library}})
   endforeach()
 endif()
-
-# The hand-written CUDA of kernels/ is its own language: C++20, with the floating-point rules of
-# docs/numerics.md section 1.
-if(MORAY_KOKKOS_BACKEND STREQUAL "CUDA")
-  enable_language(CUDA)
-  if(CMAKE_VERSION VERSION_LESS 3.25.2)
-    # Debian 12's CMake 3.25.1 does not know the C++20 flag of nvcc.
-    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
-    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
-    list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
-    set(CMAKE_CUDA20_COMPILE_FEATURES cuda_std_20)
-  endif()
-  set(CMAKE_CUDA_STANDARD 20)
-  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
-  string(APPEND CMAKE_CUDA_FLAGS " -fmad=false -prec-div=true -prec-sqrt=true -ftz=false")
-endif()

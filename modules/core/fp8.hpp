@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/cuda_convert.hpp"
 #include "core/function.hpp"
 
 /// Floating-point formats of 8 and 12 bits and power-of-two scales of 8 bits: docs/fp8.md.
@@ -19,6 +20,7 @@
 ///
 /// bf16 is in core/bf16.hpp. The arithmetic is that of integers, so that no processor's conversion or
 /// denormal mode shows; it is written once for one value and for vectors of a compiler's own type.
+/// Device code of CUDA uses its processors' conversions, which give the same bits.
 namespace MORAY_FUNCTIONS_NAMESPACE {
 
 /// The fields of a format with sign, `exponent` and `mantissa` bits.
@@ -50,7 +52,7 @@ struct ScalarLanes {
 };
 
 /// The float32 bits of 2^n, -126 <= n <= 127.
-constexpr std::int32_t power_bits(int n) {
+MORAY_FUNCTION constexpr std::int32_t power_bits(int n) {
   return (n + 127) << 23;
 }
 
@@ -115,16 +117,32 @@ MORAY_FUNCTION typename Lanes::Real decode_small(typename Lanes::Bits code) {
 }
 
 MORAY_FUNCTION std::uint8_t e4m3_encode(float value) {
+#ifdef MORAY_CUDA_FP8
+  return cuda::e4m3_encode(value);
+#else
   return static_cast<std::uint8_t>(encode_small<E4m3>(value));
+#endif
 }
 MORAY_FUNCTION float e4m3_decode(std::uint8_t code) {
+#ifdef MORAY_CUDA_FP8
+  return cuda::e4m3_decode(code);
+#else
   return decode_small<E4m3>(code);
+#endif
 }
 MORAY_FUNCTION std::uint8_t e5m2_encode(float value) {
+#ifdef MORAY_CUDA_FP8
+  return cuda::e5m2_encode(value);
+#else
   return static_cast<std::uint8_t>(encode_small<E5m2>(value));
+#endif
 }
 MORAY_FUNCTION float e5m2_decode(std::uint8_t code) {
+#ifdef MORAY_CUDA_FP8
+  return cuda::e5m2_decode(code);
+#else
   return decode_small<E5m2>(code);
+#endif
 }
 /// E5M6 codes are the low 12 bits.
 MORAY_FUNCTION std::uint16_t e5m6_encode(float value) {
