@@ -10,6 +10,7 @@
 #include "bench_ranks.hpp"
 #include "bench_report.hpp"
 #include "comm/mesh.hpp"
+#include "core/recorder.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "kernels/permute/permute.hpp"
 #include "kernels/random/random.hpp"
@@ -80,6 +81,7 @@ class Traffic {
     traffic_.dispatch_start(exec_, as_bytes<float>(tokens_), received_);
     traffic_.dispatch_finish(exec_, received_);
   }
+  void relay() { traffic_.dispatch_relay(exec_, received_); }
   void start() { traffic_.dispatch_start(exec_, as_bytes<float>(tokens_), received_); }
   void finish() { traffic_.dispatch_finish(exec_, received_); }
   TokenCopies copies() const { return traffic_.copies(); }
@@ -180,9 +182,9 @@ Measured measure(const Communicator& ranks, Traffic& traffic) {
   constexpr std::int64_t kSide = 256;
   View1<float> a("bench::a", kSide * kWidth), b("bench::b", kSide * kWidth),
       c("bench::c", kSide * kSide);
-  std::int64_t products = 1;
-  const auto compute = [&] {
-    for (std::int64_t i = 0; i < products; ++i) {
+  std::int64_t products = 2;
+  const auto compute = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
       gemm<float>(exec, GemmForm::nt, matrix<const float>(a.data(), kSide, kWidth),
                   matrix<const float>(b.data(), kSide, kWidth), matrix(c.data(), kSide, kSide));
     }
@@ -190,10 +192,12 @@ Measured measure(const Communicator& ranks, Traffic& traffic) {
   };
   raw(group, counts, out.data(), in.data());
   ours();
-  const double one = timed(ranks, compute);
+  const double one = timed(ranks, [&] { compute(0, 1); });
   const double whole = timed(ranks, [&] { traffic.run(); });
-  products = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(whole / one)));
+  products = std::max<std::int64_t>(2, static_cast<std::int64_t>(std::ceil(whole / one)));
 
+  Recorder recorder;
+  recorder.reserve(16);
   std::vector<double> raws, exchanges, ratios, packs, wholes;
   std::vector<double> hidden[2], saved[2];  // without help, with help
   for (int pair = 0; pair < kPairs; ++pair) {
@@ -207,19 +211,21 @@ Measured measure(const Communicator& ranks, Traffic& traffic) {
     ratios.push_back(r / o);
     packs.push_back(timed(ranks, pack));
     wholes.push_back(timed(ranks, [&] { traffic.run(); }));
-    const double alone = timed(ranks, compute);
+    const double alone = timed(ranks, [&] { compute(0, products); });
     const double part = wholes.back() - packs.back();
     for (const bool helped : {first, !first}) {
       std::optional<NoProgress> none;
       if (!helped) none.emplace();
-      double wait = 0;
       const double both = timed(ranks, [&] {
+        const Recorder::Recording recording(recorder);
         traffic.start();
-        compute();
-        const double begin = MPI_Wtime();
+        compute(0, products / 2);
+        traffic.relay();
+        compute(products / 2, products);
         traffic.finish();
-        wait = MPI_Wtime() - begin;
       });
+      double wait = 0;  // for tokens: in the relay and at the end
+      for (const Recorder::Span& span : recorder.spans()) wait += span.end - span.begin;
       ranks.maximum(std::span(&wait, 1));
       hidden[helped].push_back(1 - wait / part);
       saved[helped].push_back(1 - (both - alone - packs.back()) / part);

@@ -16,9 +16,11 @@ double steady_seconds();
 enum class Phase : std::uint8_t {
   attention,  ///< with norms and gate
   dispatch_start,
+  dispatch_relay,  ///< from the first of two hops to the second
   dispatch_finish,
   experts,  ///< the FFN of a dense layer, too
   combine_start,
+  combine_relay,
   combine_finish,
   ends,     ///< embedding, final norm, head and loss
   counts,   ///< waiting for how many tokens come from where
@@ -27,9 +29,11 @@ enum class Phase : std::uint8_t {
   reduce,   ///< gradients over ranks
   update,   ///< the optimizer
 };
-inline constexpr std::array<std::string_view, 12> kPhaseNames = {
-    "attention", "dispatch start", "dispatch finish", "experts", "combine start", "combine finish",
-    "ends",      "counts",         "tokens",          "message", "reduce",        "update"};
+inline constexpr std::array<std::string_view, 14> kPhaseNames = {
+    "attention", "dispatch start", "dispatch relay", "dispatch finish",
+    "experts",   "combine start",  "combine relay",  "combine finish",
+    "ends",      "counts",         "tokens",         "message",
+    "reduce",    "update"};
 
 /// Of which of a micro-batch's three passes a phase is a part.
 enum class PhasePart : std::uint8_t { F, B, W };

@@ -99,6 +99,11 @@ void Block<Real>::dispatch_forward_start(const Frame& frame, Slot& slot) const {
 }
 
 template <class Real>
+void Block<Real>::dispatch_forward_relay(const Frame& frame, Slot& slot) const {
+  if (moe_) moe_->dispatch_relay(frame.pass, slot.moe);
+}
+
+template <class Real>
 void Block<Real>::dispatch_forward_finish(const Frame& frame, Slot& slot) const {
   if (moe_) moe_->dispatch_finish(frame.pass, slot.moe);
 }
@@ -115,6 +120,11 @@ void Block<Real>::experts_forward(const Frame& frame, Slot& slot) const {
 template <class Real>
 void Block<Real>::combine_forward_start(const Frame& frame, Slot& slot) const {
   if (moe_) moe_->combine_start(frame.pass, slot.moe);
+}
+
+template <class Real>
+void Block<Real>::combine_forward_relay(const Frame& frame, Slot& slot) const {
+  if (moe_) moe_->combine_relay(frame.pass, slot.moe);
 }
 
 template <class Real>
@@ -142,15 +152,26 @@ void Block<Real>::combine_backward_start(const Frame& frame, Slot& slot, Deferre
 }
 
 template <class Real>
+void Block<Real>::combine_backward_relay(const Frame& frame, Slot& slot, Deferred& deferred) const {
+  if (moe_) moe_->combine_backward_relay(frame.pass, slot.moe, deferred.moe);
+}
+
+template <class Real>
 void Block<Real>::combine_backward_finish(const Frame& frame, Slot& slot,
                                           Deferred& deferred) const {
   if (moe_) moe_->combine_backward_finish(frame.pass, deferred.dout, slot.moe, deferred.moe);
 }
 
 template <class Real>
-void Block<Real>::experts_backward(const Frame& frame, Slot& slot, Deferred& deferred) const {
+void Block<Real>::experts_backward_down(const Frame& frame, Slot& slot, Deferred& deferred) const {
+  if (moe_) moe_->experts_backward_down(frame.pass, slot.moe, deferred.moe);
+}
+
+template <class Real>
+void Block<Real>::experts_backward_gate_up(const Frame& frame, Slot& slot,
+                                           Deferred& deferred) const {
   if (moe_) {
-    moe_->experts_backward(frame.pass, deferred.dout, slot.moe, deferred.moe, shared_dx_);
+    moe_->experts_backward_gate_up(frame.pass, deferred.dout, slot.moe, deferred.moe, shared_dx_);
   } else {
     ffn_->backward_input(frame.pass, deferred.dout, slot.ffn, deferred.ffn, dx_);
   }
@@ -159,6 +180,11 @@ void Block<Real>::experts_backward(const Frame& frame, Slot& slot, Deferred& def
 template <class Real>
 void Block<Real>::dispatch_backward_start(const Frame& frame, Slot& slot) const {
   if (moe_) moe_->dispatch_backward_start(frame.pass, slot.moe);
+}
+
+template <class Real>
+void Block<Real>::dispatch_backward_relay(const Frame& frame, Slot& slot) const {
+  if (moe_) moe_->combine_relay(frame.pass, slot.moe);
 }
 
 template <class Real>
@@ -237,7 +263,8 @@ void Block<Real>::backward_input(const Frame& frame, Slot& slot, Deferred& defer
                                  Matrix<Real> dh) const {
   combine_backward_start(frame, slot, deferred, dh);
   combine_backward_finish(frame, slot, deferred);
-  experts_backward(frame, slot, deferred);
+  experts_backward_down(frame, slot, deferred);
+  experts_backward_gate_up(frame, slot, deferred);
   dispatch_backward_start(frame, slot);
   dispatch_backward_finish(frame, slot);
   attention_backward(frame, slot, deferred, dh);

@@ -68,22 +68,28 @@ class Block {
   void attention_decode(const Frame& frame, Slot& slot, const LatentCache<Real>& cache,
                         std::int64_t position);
   void dispatch_forward_start(const Frame& frame, Slot& slot) const;
+  void dispatch_forward_relay(const Frame& frame, Slot& slot) const;
   void dispatch_forward_finish(const Frame& frame, Slot& slot) const;
   void experts_forward(const Frame& frame, Slot& slot) const;
   void combine_forward_start(const Frame& frame, Slot& slot) const;
+  void combine_forward_relay(const Frame& frame, Slot& slot) const;
   void combine_forward_finish(const Frame& frame, Slot& slot, Matrix<Real> h_out) const;
 
   /// dh (T, D) holds the gradient of the output; attention_backward leaves that of the input.
   void combine_backward_start(const Frame& frame, Slot& slot, Deferred& deferred,
                               Matrix<const Real> dh) const;
+  void combine_backward_relay(const Frame& frame, Slot& slot, Deferred& deferred) const;
   void combine_backward_finish(const Frame& frame, Slot& slot, Deferred& deferred) const;
-  void experts_backward(const Frame& frame, Slot& slot, Deferred& deferred) const;
+  /// Of the experts' down projections; the rest, and a dense FFN.
+  void experts_backward_down(const Frame& frame, Slot& slot, Deferred& deferred) const;
+  void experts_backward_gate_up(const Frame& frame, Slot& slot, Deferred& deferred) const;
   void dispatch_backward_start(const Frame& frame, Slot& slot) const;
+  void dispatch_backward_relay(const Frame& frame, Slot& slot) const;
   void dispatch_backward_finish(const Frame& frame, Slot& slot) const;
   void attention_backward(const Frame& frame, Slot& slot, Deferred& deferred,
                           Matrix<Real> dh) const;
 
-  /// After combine_backward and experts_backward.
+  /// After combine_backward and experts_backward_gate_up.
   void experts_backward_weight(const Frame& frame, Slot& slot, const Deferred& deferred) const;
   /// After attention_backward and experts_backward_weight.
   void attention_backward_weight(const Frame& frame, Slot& slot, const Deferred& deferred) const;
@@ -96,6 +102,10 @@ class Block {
   void backward_weight(const Frame& frame, Slot& slot, const Deferred& deferred) const;
 
   bool has_experts() const { return moe_.has_value(); }
+  /// Tokens go to their experts in two hops.
+  bool relays() const {
+    return moe_.has_value() && !moe_->share().whole() && moe_->share().two_hops;
+  }
   Moe<Real>& moe() { return *moe_; }
   const Moe<Real>& moe() const { return *moe_; }
   const Mla<Real>& attention() const { return attention_; }

@@ -38,7 +38,8 @@ template <class Real>
 void BackwardPass<Real>::input(int piece) {
   combine_start(piece);
   combine_finish(piece);
-  experts(piece);
+  experts_down(piece);
+  experts_gate_up(piece);
   dispatch_start(piece);
   dispatch_finish(piece);
   attention(piece);
@@ -109,6 +110,13 @@ void BackwardPass<Real>::combine_start(int piece) {
 }
 
 template <class Real>
+void BackwardPass<Real>::combine_relay(int piece) {
+  if (!this->block(piece).relays()) return;
+  const auto recorded = this->record(Phase::combine_relay, PhasePart::B, piece);
+  this->block(piece).combine_backward_relay(this->frame(piece), this->slot(piece), deferred(piece));
+}
+
+template <class Real>
 void BackwardPass<Real>::combine_finish(int piece) {
   const auto recorded = this->record(Phase::combine_finish, PhasePart::B, piece);
   this->block(piece).combine_backward_finish(this->frame(piece), this->slot(piece),
@@ -116,15 +124,29 @@ void BackwardPass<Real>::combine_finish(int piece) {
 }
 
 template <class Real>
-void BackwardPass<Real>::experts(int piece) {
+void BackwardPass<Real>::experts_down(int piece) {
   const auto recorded = this->record(Phase::experts, PhasePart::B, piece);
-  this->block(piece).experts_backward(this->frame(piece), this->slot(piece), deferred(piece));
+  this->block(piece).experts_backward_down(this->frame(piece), this->slot(piece), deferred(piece));
+}
+
+template <class Real>
+void BackwardPass<Real>::experts_gate_up(int piece) {
+  const auto recorded = this->record(Phase::experts, PhasePart::B, piece);
+  this->block(piece).experts_backward_gate_up(this->frame(piece), this->slot(piece),
+                                              deferred(piece));
 }
 
 template <class Real>
 void BackwardPass<Real>::dispatch_start(int piece) {
   const auto recorded = this->record(Phase::dispatch_start, PhasePart::B, piece);
   this->block(piece).dispatch_backward_start(this->frame(piece), this->slot(piece));
+}
+
+template <class Real>
+void BackwardPass<Real>::dispatch_relay(int piece) {
+  if (!this->block(piece).relays()) return;
+  const auto recorded = this->record(Phase::dispatch_relay, PhasePart::B, piece);
+  this->block(piece).dispatch_backward_relay(this->frame(piece), this->slot(piece));
 }
 
 template <class Real>
@@ -192,16 +214,21 @@ void run_overlapped(ForwardPass<Real>& forward, BackwardPass<Real>& backward) {
     if (f) forward.attention(i);
     if (b >= 0) backward.combine_finish(b);
     if (f) forward.dispatch_start(i);
-    if (b >= 0) backward.experts(b);
+    if (b >= 0) backward.experts_down(b);
+    if (f) forward.dispatch_relay(i);
+    if (b >= 0) backward.experts_gate_up(b);
     if (f) forward.dispatch_finish(i);
     if (b >= 0) backward.dispatch_start(b);
     if (b >= 0) backward.experts_weight(b);
+    if (b >= 0) backward.dispatch_relay(b);
     if (f) forward.experts(i);
     if (b >= 0) backward.dispatch_finish(b);
     if (f) forward.combine_start(i);
     if (b >= 0) backward.attention(b);
+    if (f) forward.combine_relay(i);
     if (b > 0) backward.combine_start(b - 1);  // runs under this W and the next attention
     if (b >= 0) backward.attention_weight(b);
+    if (b > 0) backward.combine_relay(b - 1);
     if (f) forward.combine_finish(i);
   }
   forward.end();

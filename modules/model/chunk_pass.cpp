@@ -92,6 +92,13 @@ void ForwardPass<Real>::dispatch_start(int piece) {
 }
 
 template <class Real>
+void ForwardPass<Real>::dispatch_relay(int piece) {
+  if (!this->block(piece).relays()) return;
+  const auto recorded = this->record(Phase::dispatch_relay, PhasePart::F, piece);
+  this->block(piece).dispatch_forward_relay(this->frame(piece), this->slot(piece));
+}
+
+template <class Real>
 void ForwardPass<Real>::dispatch_finish(int piece) {
   const auto recorded = this->record(Phase::dispatch_finish, PhasePart::F, piece);
   this->block(piece).dispatch_forward_finish(this->frame(piece), this->slot(piece));
@@ -114,6 +121,13 @@ Matrix<Real> ForwardPass<Real>::output(int piece) const {
   if (this->is_module(piece)) return this->module_slot(piece).h_raw;
   if (piece + 1 < this->layers_) return this->slot(piece + 1).h_in;
   return this->chunk_.head ? this->slot_.h_last : out_;
+}
+
+template <class Real>
+void ForwardPass<Real>::combine_relay(int piece) {
+  if (!this->block(piece).relays()) return;
+  const auto recorded = this->record(Phase::combine_relay, PhasePart::F, piece);
+  this->block(piece).combine_forward_relay(this->frame(piece), this->slot(piece));
 }
 
 template <class Real>

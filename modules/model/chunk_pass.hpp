@@ -71,7 +71,7 @@ class ChunkPass {
 };
 
 /// Forward. Without overlap: run(). Else begin(), then for each piece attention ... combine_finish,
-/// then end(); communication runs between a start and its finish.
+/// then end(); communication runs between a start and its finish, of two hops the first up to the relay.
 template <class Real>
 class ForwardPass : public ChunkPass<Real> {
  public:
@@ -83,9 +83,11 @@ class ForwardPass : public ChunkPass<Real> {
   void begin();
   void attention(int piece);
   void dispatch_start(int piece);
+  void dispatch_relay(int piece);
   void dispatch_finish(int piece);
   void experts(int piece);
   void combine_start(int piece);
+  void combine_relay(int piece);
   void combine_finish(int piece);
   void end();
 
@@ -113,13 +115,17 @@ class BackwardPass : public ChunkPass<Real> {
 
   void begin();
   void combine_start(int piece);
+  void combine_relay(int piece);
   void combine_finish(int piece);
-  void experts(int piece);
+  /// Of the experts' down projections; of all else between dispatch and combine.
+  void experts_down(int piece);
+  void experts_gate_up(int piece);
   void dispatch_start(int piece);
+  void dispatch_relay(int piece);
   void dispatch_finish(int piece);
   void attention(int piece);
   void end();
-  /// After experts(); after attention() and experts_weight().
+  /// After experts_gate_up(); after attention() and experts_weight().
   void experts_weight(int piece);
   void attention_weight(int piece);
 
@@ -138,7 +144,8 @@ class BackwardPass : public ChunkPass<Real> {
 
 /// Runs a forward and a backward, of two chunks, as one: the exchanges of each under the computation of
 /// the other, in the order of DeepSeek-V3's public trace (profile-data): combine(B), attn(F), mlp(B),
-/// dispatch(F), dispatch(B), mlp(W), mlp(F), attn(B), attn(W), combine(F).
+/// dispatch(F), dispatch(B), mlp(W), mlp(F), attn(B), attn(W), combine(F). Of two hops each has a computation
+/// of its own to run under, but the first of the last layer's combine(B).
 template <class Real>
 void run_overlapped(ForwardPass<Real>& forward, BackwardPass<Real>& backward);
 

@@ -193,6 +193,11 @@ Matrix<const std::byte> Moe<Real>::dispatched(Pass<Real>& pass, Matrix<const Rea
 }
 
 template <class Real>
+void Moe<Real>::dispatch_relay(Pass<Real>& pass, Slot& slot) const {
+  if (!share_.whole()) slot.traffic.dispatch_relay(pass.exec, slot.received);
+}
+
+template <class Real>
 void Moe<Real>::dispatch_finish(Pass<Real>& pass, Slot& slot) const {
   if (!share_.whole()) slot.traffic.dispatch_finish(pass.exec, slot.received);
 }
@@ -227,6 +232,11 @@ void Moe<Real>::combine_start(Pass<Real>& pass, Slot& slot) const {
 }
 
 template <class Real>
+void Moe<Real>::combine_relay(Pass<Real>& pass, Slot& slot) const {
+  if (!share_.whole()) slot.traffic.combine_relay(pass.exec);
+}
+
+template <class Real>
 void Moe<Real>::combine_finish(Pass<Real>& pass, Slot& slot, Matrix<Real> routed) const {
   if (!share_.whole()) return slot.traffic.combine_finish(pass.exec, routed, {});
   tree_combine<Real>(pass.exec, config_.experts, slot.y->first(slot.route.rows()),
@@ -244,6 +254,11 @@ void Moe<Real>::combine_backward_start(Pass<Real>& pass, Matrix<const Real> dout
 }
 
 template <class Real>
+void Moe<Real>::combine_backward_relay(Pass<Real>& pass, Slot& slot, Deferred& deferred) const {
+  if (!share_.whole()) slot.traffic.dispatch_relay(pass.exec, deferred.received);
+}
+
+template <class Real>
 void Moe<Real>::combine_backward_finish(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot,
                                         Deferred& deferred) const {
   Matrix<const std::byte> rows;
@@ -257,19 +272,24 @@ void Moe<Real>::combine_backward_finish(Pass<Real>& pass, Matrix<const Real> dou
 }
 
 template <class Real>
-void Moe<Real>::experts_backward(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot,
-                                 Deferred& deferred, Matrix<Real> shared_dx) const {
+void Moe<Real>::experts_backward_down(Pass<Real>& pass, Slot& slot, Deferred& deferred) const {
   const Route<Real>& route = slot.route;
   const Matrix<Real> dact = dact_->first(route.rows());
   const Matrix<Real> dgate_up = deferred.dgate_up->first(route.rows());
-  const Matrix<Real> dx = dx_->first(route.rows());
   experts_.backward_down(pass, route, deferred.dy->first(route.rows()), dact);
   observe(pass, "experts.dact", route, dact);
   slot.kept.template swiglu_backward<Real>(pass.exec, dact, slot.gate_up->first(route.rows()),
                                            route.weights(), dgate_up,
                                            {dweights_->first(route.rows()).data, route.rows()});
   observe(pass, "experts.dgate_up", route, dgate_up);
-  experts_.backward_gate_up(pass, route, dgate_up, dx);
+}
+
+template <class Real>
+void Moe<Real>::experts_backward_gate_up(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot,
+                                         Deferred& deferred, Matrix<Real> shared_dx) const {
+  const Route<Real>& route = slot.route;
+  const Matrix<Real> dx = dx_->first(route.rows());
+  experts_.backward_gate_up(pass, route, deferred.dgate_up->first(route.rows()), dx);
   observe(pass, "experts.dx", route, dx);
   if (has_shared()) shared_.backward_input(pass, dout, slot.shared, deferred.shared, shared_dx);
 }

@@ -88,26 +88,33 @@ class Moe {
   /// Throws Error(numerics) for a logit that is not finite.
   void gate_forward(Pass<Real>& pass, const RowLayout& rows, std::int64_t sample_rows,
                     Matrix<const Real> x2, Slot& slot, Routing routing);
-  /// Dispatch and combine, forward and backward, start and finish: between the two, communication
-  /// runs under whatever else is computed. With all experts on this rank nothing is started.
+  /// Dispatch and combine, forward and backward, start, relay and finish: between them, communication
+  /// runs under whatever else is computed. A relay begins the second of two hops; without one there is
+  /// nothing to do. With all experts on this rank nothing is started.
   void dispatch_start(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> x2,
                       Slot& slot) const;
+  void dispatch_relay(Pass<Real>& pass, Slot& slot) const;
   void dispatch_finish(Pass<Real>& pass, Slot& slot) const;
   /// shared_out (T, D) is written when there are shared experts.
   void experts_forward(Pass<Real>& pass, Matrix<const Real> x2, Slot& slot,
                        Matrix<Real> shared_out) const;
   void combine_start(Pass<Real>& pass, Slot& slot) const;
+  /// Of combine and of the backward of dispatch.
+  void combine_relay(Pass<Real>& pass, Slot& slot) const;
   /// routed (T, D).
   void combine_finish(Pass<Real>& pass, Slot& slot, Matrix<Real> routed) const;
 
   /// Backward of combine: rows of dout (T, D) to the experts.
   void combine_backward_start(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot,
                               Deferred& deferred) const;
+  void combine_backward_relay(Pass<Real>& pass, Slot& slot, Deferred& deferred) const;
   void combine_backward_finish(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot,
                                Deferred& deferred) const;
-  /// Input gradients of the experts' rows and of the shared experts (shared_dx, (T, D)).
-  void experts_backward(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot, Deferred& deferred,
-                        Matrix<Real> shared_dx) const;
+  /// Input gradients of the experts' rows: those of the down projections and of SwiGLU; then those of the
+  /// gate and up projections, and of the shared experts (shared_dx, (T, D)).
+  void experts_backward_down(Pass<Real>& pass, Slot& slot, Deferred& deferred) const;
+  void experts_backward_gate_up(Pass<Real>& pass, Matrix<const Real> dout, Slot& slot,
+                                Deferred& deferred, Matrix<Real> shared_dx) const;
   /// Backward of dispatch: routed_dx (T, D) along the expert tree.
   void dispatch_backward_start(Pass<Real>& pass, Slot& slot) const;
   void dispatch_backward_finish(Pass<Real>& pass, Slot& slot, Matrix<Real> routed_dx) const;

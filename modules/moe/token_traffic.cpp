@@ -113,35 +113,48 @@ void TokenTraffic<Real>::announce() {
 template <class Real>
 void TokenTraffic<Real>::dispatch_start(const ExecSpace& exec, Matrix<const std::byte> tokens,
                                         const Rows<std::byte>& into) {
+  relayed_ = !share_.two_hops;
   first_.dispatch_start(exec, tokens, share_.two_hops ? crossed(into) : into);
 }
 
 template <class Real>
-void TokenTraffic<Real>::dispatch_finish(const ExecSpace& exec, const Rows<std::byte>& into) {
+void TokenTraffic<Real>::dispatch_relay(const ExecSpace& exec, const Rows<std::byte>& into) {
+  if (relayed_) return;
+  relayed_ = true;
   first_.dispatch_finish();
-  if (!share_.two_hops) return;
   second_.dispatch_start(exec, crossed(into)->first(first_.received().tokens), into);
-  second_.dispatch_finish();
+}
+
+template <class Real>
+void TokenTraffic<Real>::dispatch_finish(const ExecSpace& exec, const Rows<std::byte>& into) {
+  dispatch_relay(exec, into);
+  last().dispatch_finish();
 }
 
 template <class Real>
 void TokenTraffic<Real>::combine_start(const ExecSpace& exec, Matrix<const Real> sums,
                                        Matrix<const Real> dweights, TreeSums rounding) {
   rounding_ = rounding;
+  with_weights_ = dweights.data != nullptr;
+  relayed_ = !share_.two_hops;
   last().combine_start(exec, sums, dweights, rounding);
+}
+
+template <class Real>
+void TokenTraffic<Real>::combine_relay(const ExecSpace& exec) {
+  if (relayed_) return;
+  relayed_ = true;
+  const std::int64_t tokens = first_.received().tokens;
+  const Matrix<Real> sums = crossed_sums_->first(tokens);
+  const Matrix<Real> dweights = with_weights_ ? crossed_dweights_->first(tokens) : Matrix<Real>();
+  second_.combine_finish(exec, sums, dweights);
+  first_.combine_start(exec, sums, dweights, rounding_);
 }
 
 template <class Real>
 void TokenTraffic<Real>::combine_finish(const ExecSpace& exec, Matrix<Real> out,
                                         Matrix<Real> dweight) {
-  if (share_.two_hops) {
-    const std::int64_t tokens = first_.received().tokens;
-    const Matrix<Real> sums = crossed_sums_->first(tokens);
-    const Matrix<Real> dweights =
-        dweight.data == nullptr ? Matrix<Real>() : crossed_dweights_->first(tokens);
-    second_.combine_finish(exec, sums, dweights);
-    first_.combine_start(exec, sums, dweights, rounding_);
-  }
+  combine_relay(exec);
   first_.combine_finish(exec, out, dweight);
 }
 

@@ -37,8 +37,9 @@ TokenCopies predicted_copies(const ExpertShare& share, std::int64_t experts, std
 /// two hops (DeepSeek-V3 report, section 3.2.2) it crosses to each such node once, to the rank with
 /// the same place there, and is handed on inside. What a rank or a node adds up before it answers is
 /// a node of the expert tree, so the bits are those of one rank (docs/numerics.md section 3). Each
-/// way has a start and a finish, between which other work may run; the backward of dispatch is a
-/// combine, that of combine a dispatch.
+/// way has a start, a relay and a finish, between which other work may run: with two hops the relay
+/// waits for the first and starts the second, else it does nothing; a finish does it where nobody
+/// did. The backward of dispatch is a combine, that of combine a dispatch.
 template <class Real>
 class TokenTraffic {
  public:
@@ -71,6 +72,7 @@ class TokenTraffic {
   /// Rows of own tokens, T rows of bytes in one of the two formats, to the ranks of their experts.
   void dispatch_start(const ExecSpace& exec, Matrix<const std::byte> tokens,
                       const Rows<std::byte>& into);
+  void dispatch_relay(const ExecSpace& exec, const Rows<std::byte>& into);
   /// Waits; `into` then has received().tokens rows.
   void dispatch_finish(const ExecSpace& exec, const Rows<std::byte>& into);
 
@@ -79,6 +81,8 @@ class TokenTraffic {
   /// way is rounded as the sums are.
   void combine_start(const ExecSpace& exec, Matrix<const Real> sums, Matrix<const Real> dweights,
                      TreeSums rounding = TreeSums::exact);
+  /// Adds what the ranks of the node sent.
+  void combine_relay(const ExecSpace& exec);
   /// Waits and adds what the ranks sent: out (T, D), dweight (T, K) unless none came.
   void combine_finish(const ExecSpace& exec, Matrix<Real> out, Matrix<Real> dweight);
   /// Room for what is sent back: (received().tokens, D) and (received().tokens, local_choices()).
@@ -107,6 +111,8 @@ class TokenTraffic {
   std::array<Rows<std::byte>, 2> crossed_;  ///< of each length of rows
   Rows<Real> crossed_sums_, crossed_dweights_;
   TreeSums rounding_ = TreeSums::exact;
+  bool with_weights_ = false;
+  bool relayed_ = true;
 };
 
 }  // namespace moray

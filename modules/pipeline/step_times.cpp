@@ -17,11 +17,13 @@ int row_of(Phase phase) {
     case Phase::attention:
       return 0;
     case Phase::dispatch_start:
+    case Phase::dispatch_relay:
     case Phase::dispatch_finish:
       return 1;
     case Phase::experts:
       return 2;
     case Phase::combine_start:
+    case Phase::combine_relay:
     case Phase::combine_finish:
       return 3;
     case Phase::ends:

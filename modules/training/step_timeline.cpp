@@ -134,8 +134,8 @@ void add_plan(StepTimeline& timeline) {
 }  // namespace
 
 std::size_t most_spans(const Trainer& trainer) {
-  // Of a micro-batch in a piece: 14 phases, and with two hops at most 16 waits.
-  constexpr std::int64_t kOfPiece = 30, kOfUnit = 16;
+  // Of a micro-batch in a piece: 19 phases, and with two hops at most 16 waits.
+  constexpr std::int64_t kOfPiece = 35, kOfUnit = 16;
   const PipelineShape& shape = trainer.layout().pipeline;
   std::int64_t pieces = 0;
   for (const ModelChunk& chunk : trainer.layout().chunks)

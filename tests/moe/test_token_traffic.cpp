@@ -69,9 +69,19 @@ struct Stored {
   Matrix<T> matrix;
 };
 
-void check_layout(std::int64_t nodes, bool two_hops, bool skewed, double headroom) {
+/// What is sent by `relay` is all that was left to send: `finish` sends nothing.
+template <class Relay, class Finish>
+void check_relayed(const Communicator& ranks, const Relay& relay, const Finish& finish) {
+  relay();
+  const SentBytes before = ranks.sent();
+  relay();  // nothing any more
+  finish();
+  CHECK(ranks.sent() == before);
+}
+
+void check_layout(std::int64_t nodes, bool two_hops, bool skewed, double headroom, bool relays) {
   const Communicator& ranks = world();
-  CAPTURE(nodes, two_hops, skewed, headroom);
+  CAPTURE(nodes, two_hops, skewed, headroom, relays);
   const Mesh mesh(ranks, {.data = ranks.size(), .expert = ranks.size(), .nodes = nodes});
   ExpertShare share{.shares = ranks.size(), .share = mesh.place().share, .headroom = headroom};
   share.group = &mesh.expert_group();
@@ -114,7 +124,13 @@ void check_layout(std::int64_t nodes, bool two_hops, bool skewed, double headroo
   CHECK(routed == kTokens * kChoices);
   traffic.announce();
   traffic.dispatch_start(exec, as_bytes<float>(x.matrix), received);
-  traffic.dispatch_finish(exec, received);
+  const auto finish_dispatch = [&] { traffic.dispatch_finish(exec, received); };
+  if (relays) {
+    check_relayed(
+        *share.inside, [&] { traffic.dispatch_relay(exec, received); }, finish_dispatch);
+  } else {
+    finish_dispatch();
+  }
 
   // Every token of the group with an expert here arrived once, with its row, experts and weights.
   const ChosenTokens& in = traffic.received();
@@ -165,7 +181,13 @@ void check_layout(std::int64_t nodes, bool two_hops, bool skewed, double headroo
   traffic.combine_start(exec, sums, traffic.dweights());
   const Stored<float> out(std::vector<float>(kTokens * kWidth), kWidth);
   const Stored<float> returned(std::vector<float>(kTokens * kChoices), kChoices);
-  traffic.combine_finish(exec, out.matrix, returned.matrix);
+  const auto finish_combine = [&] { traffic.combine_finish(exec, out.matrix, returned.matrix); };
+  if (relays) {
+    check_relayed(
+        *share.across, [&] { traffic.combine_relay(exec); }, finish_combine);
+  } else {
+    finish_combine();
+  }
 
   std::vector<float> all_rows;
   std::vector<std::int32_t> all_places;
@@ -208,8 +230,9 @@ TEST_CASE("tokens reach their experts and come back with the bits of one rank", 
   for (std::int64_t nodes = 1; nodes <= ranks; nodes *= 2) {
     for (const bool skewed : {false, true}) {
       for (const double headroom : {1.0, 1.5, static_cast<double>(ranks)}) {
-        check_layout(nodes, false, skewed, headroom);
-        if (nodes > 1 && nodes < ranks) check_layout(nodes, true, skewed, headroom);
+        check_layout(nodes, false, skewed, headroom, false);
+        if (nodes == 1 || nodes == ranks) continue;
+        for (const bool relays : {false, true}) check_layout(nodes, true, skewed, headroom, relays);
       }
     }
   }
