@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/log.hpp"
 #include "core/recorder.hpp"
 
 namespace moray {
@@ -17,7 +18,7 @@ constexpr std::size_t kMessage = std::size_t{1} << 28;
 
 template <class T>
 void exchange_pieces(std::span<const T> out, std::span<T> in, int partner, MPI_Datatype type,
-                     MPI_Comm comm) {
+                     const Communicator& ranks) {
   const std::size_t most = std::max(out.size(), in.size());
   for (std::size_t begin = 0; begin < most; begin += kMessage) {
     const auto piece = [&](auto span) {
@@ -26,12 +27,12 @@ void exchange_pieces(std::span<const T> out, std::span<T> in, int partner, MPI_D
     };
     const auto send = piece(out);
     const auto receive = piece(in);
-    const int code =
-        MPI_Sendrecv(send.data(), static_cast<int>(send.size()), type, partner, 0, receive.data(),
-                     static_cast<int>(receive.size()), type, partner, 0, comm, MPI_STATUS_IGNORE);
+    const int code = MPI_Sendrecv(send.data(), static_cast<int>(send.size()), type, partner, 0,
+                                  receive.data(), static_cast<int>(receive.size()), type, partner,
+                                  0, ranks.raw(), MPI_STATUS_IGNORE);
     // A step makes no text of a place that nothing has to say of.
     if (code != MPI_SUCCESS)
-      check_mpi(code, "MPI_Sendrecv", fmt::format("exchange with rank {}", partner));
+      check_mpi(code, "MPI_Sendrecv", fmt::format("an exchange with {}", ranks.name_of(partner)));
   }
 }
 
@@ -46,6 +47,14 @@ void check_mpi(int code, const char* call, const std::string& place) {
        std::string(text, static_cast<std::size_t>(length)));
 }
 
+void note_mpi(int code, const char* call) noexcept {
+  try {
+    check_mpi(code, call, "the end of what it belongs to");
+  } catch (const Error& error) {
+    Log::global().warn("{}", error.what());
+  }
+}
+
 MpiSession::MpiSession(int& argc, char**& argv) {
   int provided = 0;
   check_mpi(MPI_Init_thread(&argc, &argv, kThreadLevel, &provided), "MPI_Init_thread", "start");
@@ -58,7 +67,7 @@ MpiSession::MpiSession(int& argc, char**& argv) {
 }
 
 MpiSession::~MpiSession() {
-  MPI_Finalize();
+  note_mpi(MPI_Finalize(), "MPI_Finalize");
 }
 
 Communicator::Communicator(MPI_Comm comm) : comm_(comm) {
@@ -87,6 +96,19 @@ Communicator Communicator::node() const {
   return Communicator(comm);
 }
 
+std::string Communicator::name_of(int rank) const {
+  MPI_Group here = MPI_GROUP_NULL, all = MPI_GROUP_NULL;
+  int number = MPI_UNDEFINED;
+  if (MPI_Comm_group(comm_, &here) == MPI_SUCCESS &&
+      MPI_Comm_group(MPI_COMM_WORLD, &all) == MPI_SUCCESS) {
+    MPI_Group_translate_ranks(here, 1, &rank, all, &number);  // else it stays undefined
+  }
+  if (here != MPI_GROUP_NULL) note_mpi(MPI_Group_free(&here), "MPI_Group_free");
+  if (all != MPI_GROUP_NULL) note_mpi(MPI_Group_free(&all), "MPI_Group_free");
+  return number == MPI_UNDEFINED ? fmt::format("rank {} of {}", rank, size_)
+                                 : fmt::format("rank {} of all", number);
+}
+
 Communicator::Communicator(Communicator&& other) noexcept
     : comm_(std::exchange(other.comm_, MPI_COMM_NULL)),
       rank_(other.rank_),
@@ -104,7 +126,7 @@ Communicator& Communicator::operator=(Communicator&& other) noexcept {
 }
 
 Communicator::~Communicator() {
-  if (comm_ != MPI_COMM_NULL) MPI_Comm_free(&comm_);
+  if (comm_ != MPI_COMM_NULL) note_mpi(MPI_Comm_free(&comm_), "MPI_Comm_free");
 }
 
 void Communicator::set_nodes(std::vector<char> here) {
@@ -236,12 +258,12 @@ void Communicator::all_to_all(std::span<const std::int32_t> out, std::span<std::
 
 void Communicator::exchange(std::span<const float> out, std::span<float> in, int partner) const {
   count_sent(partner, static_cast<std::int64_t>(out.size_bytes()));
-  exchange_pieces(out, in, partner, MPI_FLOAT, comm_);
+  exchange_pieces(out, in, partner, MPI_FLOAT, *this);
 }
 
 void Communicator::exchange(std::span<const double> out, std::span<double> in, int partner) const {
   count_sent(partner, static_cast<std::int64_t>(out.size_bytes()));
-  exchange_pieces(out, in, partner, MPI_DOUBLE, comm_);
+  exchange_pieces(out, in, partner, MPI_DOUBLE, *this);
 }
 
 void agree_on_errors(const Communicator& ranks, const std::function<void()>& work) {

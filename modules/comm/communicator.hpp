@@ -15,6 +15,8 @@ namespace moray {
 
 /// Throws Error(communication) naming the call, the peer and MPI's own text when `code` is an error.
 void check_mpi(int code, const char* call, const std::string& place);
+/// The same where nothing can be thrown: in destructors. Warns.
+void note_mpi(int code, const char* call) noexcept;
 
 /// MPI for the life of the process: initialised at the thread level that the program needs, with
 /// errors returned instead of fatal.
@@ -48,6 +50,8 @@ class Communicator {
   int rank() const { return rank_; }
   int size() const { return size_; }
   MPI_Comm raw() const { return comm_; }
+  /// "rank 3 of all", for messages: a rank of this communicator by its number in the job.
+  std::string name_of(int rank) const;
 
   /// Says which ranks are on the node of this one, (size); without it all are. What was sent before is
   /// forgotten.

@@ -27,7 +27,7 @@ void count(std::span<const std::int64_t> rows, std::vector<int>& counts, std::ve
 
 RowExchange::~RowExchange() {
   request_.wait();
-  if (row_ != MPI_DATATYPE_NULL) MPI_Type_free(&row_);
+  if (row_ != MPI_DATATYPE_NULL) note_mpi(MPI_Type_free(&row_), "MPI_Type_free");
 }
 
 RowExchange& RowExchange::operator=(RowExchange&& other) noexcept {
@@ -49,7 +49,7 @@ void RowExchange::start(const Communicator& ranks, const void* out,
   count(in_rows, in_counts_, in_places_);
   for (int peer = 0; peer < ranks.size(); ++peer)
     ranks.count_sent(peer, out_rows[static_cast<std::size_t>(peer)] * row_bytes);
-  if (row_ != MPI_DATATYPE_NULL) MPI_Type_free(&row_);
+  if (row_ != MPI_DATATYPE_NULL) note_mpi(MPI_Type_free(&row_), "MPI_Type_free");
   check_mpi(MPI_Type_contiguous(static_cast<int>(row_bytes), MPI_BYTE, &row_),
             "MPI_Type_contiguous", "rows of tokens");
   check_mpi(MPI_Type_commit(&row_), "MPI_Type_commit", "rows of tokens");

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/error.hpp"
@@ -43,9 +44,11 @@ class RowBuffer {
     MORAY_REQUIRE(rows <= matrix_.rows);
     return matrix_.row_range(0, rows);
   }
-  /// Makes room for `rows`; what was there is lost when it grows. Returns the bytes that it took.
+  /// Makes room for `rows`; what was there is lost when it grows. Returns the bytes that it took. While
+  /// the buffer is pinned it must not grow.
   std::int64_t require(std::int64_t rows) {
     if (rows <= matrix_.rows) return 0;
+    MORAY_REQUIRE(pins_ == 0);
     rows += rows / 4;  // so that it rarely happens again
     grown_ = View1<T>("moray::arena::grown", static_cast<std::size_t>(rows * matrix_.cols));
     matrix_ = {grown_.data(), rows, matrix_.cols, matrix_.cols};
@@ -53,11 +56,41 @@ class RowBuffer {
   }
 
  private:
+  friend class RowPin;
   Matrix<T> matrix_;
   View1<T> grown_;
+  int pins_ = 0;
 };
 template <class T>
 using Rows = std::shared_ptr<RowBuffer<T>>;
+
+/// Keeps a buffer where and what it is for as long as an exchange reads or writes it.
+class RowPin {
+ public:
+  RowPin() = default;
+  template <class T>
+  explicit RowPin(const Rows<T>& rows) : buffer_(rows), pins_(&rows->pins_) {
+    ++*pins_;
+  }
+  RowPin(RowPin&& other) noexcept { swap(other); }
+  RowPin& operator=(RowPin&& other) noexcept {
+    RowPin(std::move(other)).swap(*this);
+    return *this;
+  }
+  RowPin(const RowPin&) = delete;
+  RowPin& operator=(const RowPin&) = delete;
+  ~RowPin() {
+    if (pins_ != nullptr) --*pins_;
+  }
+
+ private:
+  void swap(RowPin& other) noexcept {
+    buffer_.swap(other.buffer_);
+    std::swap(pins_, other.pins_);
+  }
+  std::shared_ptr<void> buffer_;
+  int* pins_ = nullptr;
+};
 
 /// All memory that lives across a step, sized before the run: the plan is the allocator.
 ///

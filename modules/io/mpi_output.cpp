@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.hpp"
+#include "core/log.hpp"
 #include "core/no_space.hpp"
 #include "io/block_output.hpp"
 #include "io/files.hpp"
@@ -36,7 +37,11 @@ class MpiOutput final : public BlockOutput {
   }
   MpiOutput(const MpiOutput&) = delete;
   MpiOutput& operator=(const MpiOutput&) = delete;
-  ~MpiOutput() override { MPI_File_close(&file_); }
+  /// After sync(), which says whether the bytes are there.
+  ~MpiOutput() override {
+    if (MPI_File_close(&file_) != MPI_SUCCESS)
+      Log::global().warn("{}: MPI_File_close failed", path_);
+  }
 
   void write(const void* data, std::size_t size, std::int64_t offset) override {
     const char* bytes = static_cast<const char*>(data);

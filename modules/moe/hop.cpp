@@ -36,11 +36,14 @@ void collect_returned(const ExecSpace& exec, Matrix<const Real> returned,
 
 void MatrixExchange::start(const Communicator& ranks, Matrix<const std::byte> out,
                            std::span<const std::int64_t> out_rows, Matrix<std::byte> in,
-                           std::span<const std::int64_t> in_rows) {
+                           std::span<const std::int64_t> in_rows, RowPin from_rows,
+                           RowPin to_rows) {
   MORAY_REQUIRE(out.stride == out.cols && in.stride == in.cols && in.cols == out.cols);
   const std::byte* from = out.data;
   std::byte* to = in.data;
   in_ = in;
+  from_ = std::move(from_rows);
+  to_ = std::move(to_rows);
   if constexpr (!kHostBackend) {
     host_out_.resize(static_cast<std::size_t>(out.rows * out.cols));
     host_in_.resize(static_cast<std::size_t>(in.rows * in.cols));
@@ -54,6 +57,8 @@ void MatrixExchange::start(const Communicator& ranks, Matrix<const std::byte> ou
 void MatrixExchange::finish() {
   exchange_.finish();
   if constexpr (!kHostBackend) copy_to_device(host_in_.data(), host_in_.size(), in_.data);
+  from_ = {};
+  to_ = {};
 }
 
 template <class Real>
@@ -184,6 +189,7 @@ void Hop<Real>::announce(const Communicator& ranks) {
     }
     received_.tokens += from;
   }
+  if (plan_.low) grown_ += sums_out_->require(received_.tokens);
   const auto k = static_cast<std::size_t>(local_choices_);
   const std::size_t choices = static_cast<std::size_t>(received_.tokens) * k;
   choices_in_.resize(2 * choices);
@@ -207,30 +213,33 @@ void Hop<Real>::dispatch_start(const ExecSpace& exec, Matrix<const std::byte> to
   const Matrix<std::byte> out = matrix(rows_out_->first(0).data, copies_, tokens.cols);
   gather_row_bytes(exec, tokens, {copy_token_->first(0).data, copies_}, out);
   fence(exec, "moray::moe::hop: rows packed");
-  rows_exchange_.start(*ranks_, out, sent_to_, into->first(received_.tokens), received_from_);
+  rows_exchange_.start(*ranks_, out, sent_to_, into->first(received_.tokens), received_from_,
+                       RowPin(rows_out_), RowPin(into));
 }
 
 template <class Real>
-void Hop<Real>::combine_start(const ExecSpace& exec, Matrix<const Real> sums,
-                              Matrix<const Real> dweights, TreeSums rounding) {
+void Hop<Real>::combine_start(const ExecSpace& exec, const Rows<Real>& sums,
+                              const Rows<Real>& dweights, bool with_weights, TreeSums rounding) {
   rounding_ = rounding;
-  const auto send = [&](Matrix<const std::byte> rows, Matrix<std::byte> returned) {
-    fence(exec, "moray::moe::hop: sums of what is here");
-    rows_exchange_.start(*ranks_, rows, received_from_, returned, sent_to_);
+  const auto send = [&](MatrixExchange& exchange, const auto& rows, const auto& returned) {
+    using Number = std::remove_reference_t<decltype(*rows->first(0).data)>;
+    exchange.start(*ranks_, as_bytes<Number>(rows->first(received_.tokens)), received_from_,
+                   as_byte_rows(returned->first(copies_)), sent_to_, RowPin(rows),
+                   RowPin(returned));
   };
-  if (rounding == TreeSums::exact) {
-    send(as_bytes<Real>(sums), as_byte_rows(returned_->first(copies_)));
-  } else if constexpr (std::is_same_v<Real, float>) {
-    MORAY_REQUIRE(plan_.low);
-    grown_ += sums_out_->require(received_.tokens);
-    const Matrix<std::uint16_t> codes = sums_out_->first(received_.tokens);
-    to_bf16(exec, sums, codes);
-    send(as_bytes<std::uint16_t>(codes), as_byte_rows(returned_codes_->first(copies_)));
+  if constexpr (std::is_same_v<Real, float>) {
+    if (rounding == TreeSums::bf16)
+      to_bf16(exec, sums->first(received_.tokens), sums_out_->first(received_.tokens));
   }
-  with_weights_ = dweights.data != nullptr;
-  if (!with_weights_) return;
-  weights_exchange_.start(*ranks_, as_bytes<Real>(dweights), received_from_,
-                          as_byte_rows(dweights_in_->first(copies_)), sent_to_);
+  fence(exec, "moray::moe::hop: sums of what is here");
+  if (rounding == TreeSums::exact) {
+    send(rows_exchange_, sums, returned_);
+  } else {
+    MORAY_REQUIRE(plan_.low);
+    send(rows_exchange_, sums_out_, returned_codes_);
+  }
+  with_weights_ = with_weights;
+  if (with_weights_) send(weights_exchange_, dweights, dweights_in_);
 }
 
 template <class Real>

@@ -23,16 +23,17 @@ struct ChosenTokens {
 };
 
 /// A RowExchange of dense rows in the memory of the backend, through host copies where MPI cannot read
-/// that.
+/// that. It keeps the pins of its buffers until it has finished.
 class MatrixExchange {
  public:
   void start(const Communicator& ranks, Matrix<const std::byte> out,
              std::span<const std::int64_t> out_rows, Matrix<std::byte> in,
-             std::span<const std::int64_t> in_rows);
+             std::span<const std::int64_t> in_rows, RowPin from, RowPin to);
   void finish();
 
  private:
   RowExchange exchange_;
+  RowPin from_, to_;
   Matrix<std::byte> in_;
   std::vector<std::byte> host_out_, host_in_;  ///< device backends
 };
@@ -85,10 +86,10 @@ class Hop {
                       const Rows<std::byte>& into);
   void dispatch_finish() { rows_exchange_.finish(); }
   /// Rows (received().tokens, D) back to where the tokens came from, and with them the gradients of
-  /// their routing weights (received().tokens, local_choices()), unless empty. Sums that are bf16
-  /// values are sent as such.
-  void combine_start(const ExecSpace& exec, Matrix<const Real> sums, Matrix<const Real> dweights,
-                     TreeSums rounding);
+  /// their routing weights (received().tokens, local_choices()), if `with_weights`: the first of these
+  /// buffers. Sums that are bf16 values are sent as such.
+  void combine_start(const ExecSpace& exec, const Rows<Real>& sums, const Rows<Real>& dweights,
+                     bool with_weights, TreeSums rounding);
   /// Waits and adds what the ranks sent: out (n, D), dweights (n, choices) unless none came.
   void combine_finish(const ExecSpace& exec, Matrix<Real> out, Matrix<Real> dweights);
 

@@ -228,7 +228,7 @@ void Moe<Real>::combine_start(Pass<Real>& pass, Slot& slot) const {
   const Matrix<Real> sums = slot.traffic.sums();
   tree_combine<Real>(pass.exec, slot.route.experts(), slot.y->first(slot.route.rows()),
                      slot.route.selected(), slot.route.row_of(), sums, experts_.y_sums());
-  slot.traffic.combine_start(pass.exec, sums, {}, experts_.y_sums());
+  slot.traffic.combine_start(pass.exec, false, experts_.y_sums());
 }
 
 template <class Real>
@@ -303,7 +303,7 @@ void Moe<Real>::dispatch_backward_start(Pass<Real>& pass, Slot& slot) const {
   tree_combine<Real>(pass.exec, route.experts(), dx_->first(route.rows()), route.selected(),
                      route.row_of(), sums, experts_.dx_sums());
   route.collect(pass.exec, {dweights_->first(route.rows()).data, route.rows()}, dweights);
-  slot.traffic.combine_start(pass.exec, sums, dweights, experts_.dx_sums());
+  slot.traffic.combine_start(pass.exec, true, experts_.dx_sums());
 }
 
 template <class Real>

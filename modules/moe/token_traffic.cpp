@@ -99,15 +99,15 @@ void TokenTraffic<Real>::plan(const ExecSpace& exec, const RowLayout& rows,
 template <class Real>
 void TokenTraffic<Real>::announce() {
   MORAY_REQUIRE(share_.group != nullptr);
+  grown_ = 0;
   first_.announce(share_.two_hops ? *share_.across : *share_.group);
   if (share_.two_hops) {
     second_.plan(first_.received());
     second_.announce(*share_.inside);
-    crossed_sums_->require(first_.received().tokens);
-    crossed_dweights_->require(first_.received().tokens);
+    grown_ += crossed_sums_->require(first_.received().tokens) +
+              crossed_dweights_->require(first_.received().tokens);
   }
-  sums_->require(received().tokens);
-  dweights_->require(received().tokens);
+  grown_ += sums_->require(received().tokens) + dweights_->require(received().tokens);
 }
 
 template <class Real>
@@ -132,12 +132,12 @@ void TokenTraffic<Real>::dispatch_finish(const ExecSpace& exec, const Rows<std::
 }
 
 template <class Real>
-void TokenTraffic<Real>::combine_start(const ExecSpace& exec, Matrix<const Real> sums,
-                                       Matrix<const Real> dweights, TreeSums rounding) {
+void TokenTraffic<Real>::combine_start(const ExecSpace& exec, bool with_weights,
+                                       TreeSums rounding) {
   rounding_ = rounding;
-  with_weights_ = dweights.data != nullptr;
+  with_weights_ = with_weights;
   relayed_ = !share_.two_hops;
-  last().combine_start(exec, sums, dweights, rounding);
+  last().combine_start(exec, sums_, dweights_, with_weights, rounding);
 }
 
 template <class Real>
@@ -145,10 +145,8 @@ void TokenTraffic<Real>::combine_relay(const ExecSpace& exec) {
   if (relayed_) return;
   relayed_ = true;
   const std::int64_t tokens = first_.received().tokens;
-  const Matrix<Real> sums = crossed_sums_->first(tokens);
-  const Matrix<Real> dweights = with_weights_ ? crossed_dweights_->first(tokens) : Matrix<Real>();
-  second_.combine_finish(exec, sums, dweights);
-  first_.combine_start(exec, sums, dweights, rounding_);
+  second_.combine_finish(exec, crossed_sums_->first(tokens), crossed_dweights_->first(tokens));
+  first_.combine_start(exec, crossed_sums_, crossed_dweights_, with_weights_, rounding_);
 }
 
 template <class Real>

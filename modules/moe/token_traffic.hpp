@@ -67,7 +67,9 @@ class TokenTraffic {
   /// Which sequence of the group, number share b + s, each sequence of received() is.
   std::span<const std::int32_t> sequences() const { return sequences_; }
   /// Bytes that had to be allocated.
-  std::int64_t grown() const { return first_.grown() + (share_.two_hops ? second_.grown() : 0); }
+  std::int64_t grown() const {
+    return grown_ + first_.grown() + (share_.two_hops ? second_.grown() : 0);
+  }
 
   /// Rows of own tokens, T rows of bytes in one of the two formats, to the ranks of their experts.
   void dispatch_start(const ExecSpace& exec, Matrix<const std::byte> tokens,
@@ -76,11 +78,9 @@ class TokenTraffic {
   /// Waits; `into` then has received().tokens rows.
   void dispatch_finish(const ExecSpace& exec, const Rows<std::byte>& into);
 
-  /// Sums (received().tokens, D) back to where the tokens came from, and with them the gradients of
-  /// their routing weights (received().tokens, local_choices()), unless empty. What is added on the
-  /// way is rounded as the sums are.
-  void combine_start(const ExecSpace& exec, Matrix<const Real> sums, Matrix<const Real> dweights,
-                     TreeSums rounding = TreeSums::exact);
+  /// sums() back to where the tokens came from, and `with_weights` the gradients of their routing
+  /// weights, dweights(). What is added on the way is rounded as the sums are.
+  void combine_start(const ExecSpace& exec, bool with_weights, TreeSums rounding = TreeSums::exact);
   /// Adds what the ranks of the node sent.
   void combine_relay(const ExecSpace& exec);
   /// Waits and adds what the ranks sent: out (T, D), dweight (T, K) unless none came.
@@ -110,6 +110,7 @@ class TokenTraffic {
   }
   std::array<Rows<std::byte>, 2> crossed_;  ///< of each length of rows
   Rows<Real> crossed_sums_, crossed_dweights_;
+  std::int64_t grown_ = 0;
   TreeSums rounding_ = TreeSums::exact;
   bool with_weights_ = false;
   bool relayed_ = true;

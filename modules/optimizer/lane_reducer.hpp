@@ -58,7 +58,7 @@ class LaneReducer {
   Vector<float> received_;
   bool own_buffer_ = false;
   bool started_ = false;
-  Message give_, take_;
+  Message give_{"half of the gradients"}, take_{"half of the gradients"};
   std::vector<SentBytes> sums_sent_, weights_sent_;
 };
 

@@ -44,7 +44,7 @@ void StageLink::allocate(Arena& arena, const LinkBuffers& buffers, std::int64_t 
   for (std::size_t tag = 0; tag < sends_.size(); ++tag) {
     Lane& lane = sends_[tag];
     make(lane.buffers, buffers.send[tag]);
-    lane.messages.resize(lane.buffers.size());
+    for (std::size_t i = 0; i < lane.buffers.size(); ++i) lane.messages.emplace_back(kMessage);
     lane.host.resize(kHostBackend || arena.counting() ? 0 : lane.buffers.size());
     for (std::vector<float>& host : lane.host) host.resize(static_cast<std::size_t>(rows * width));
     make(handed_over_[tag].buffers, buffers.handed_over[tag]);

@@ -57,9 +57,10 @@ class StageLink {
     std::vector<Matrix<float>> buffers;
     std::vector<int> micro;  ///< that a buffer is for; kFree
   };
+  static constexpr const char* kMessage = "a message between stages";
   struct Arrivals {
     Matrix<float> buffer;
-    Message message;
+    Message message{kMessage};
     std::vector<float> host;
     int peer = -1;
     std::int64_t left = 0;  ///< messages that are still to be started

@@ -137,10 +137,10 @@ class Trainer {
   Shards embedding_shards_;            ///< of each use of the embedding: its owners
   std::vector<Region> regions_;        ///< in the order in which they are reduced
   std::vector<LaneReducer> reducers_;  ///< of each region: over the copies of its tensors
-  LaneReducer uses_reducer_;  ///< of the embedding's uses: over the copies of what has them
-  Vector<float> received_;    ///< gradients of other ranks
-  int early_chunk_ = -1;      ///< the one whose gradients are complete first
-  Message message_;           ///< of the embedding; kept, as a step allocates nothing
+  LaneReducer uses_reducer_;          ///< of the embedding's uses: over the copies of what has them
+  Vector<float> received_;            ///< gradients of other ranks
+  int early_chunk_ = -1;              ///< the one whose gradients are complete first
+  Message message_{"the embedding"};  ///< kept, as a step allocates nothing
   Pass<float> pass_;
   PipelineSchedule given_;            ///< by use_schedule(), if it has ops
   PipelineSchedule steps_, windows_;  ///< those that ran last, to be used again

@@ -10,8 +10,10 @@
 
 #include "catch.hpp"
 #include "comm/communicator.hpp"
+#include "comm/message.hpp"
 #include "comm/progress.hpp"
 #include "comm/row_exchange.hpp"
+#include "core/error.hpp"
 #include "core/kokkos.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "mpi_world.hpp"
@@ -219,5 +221,30 @@ TEST_CASE("an error met in a kernel is reported by wait", "[progress]") {
   MPI_Error_class(code, &kind);
   CHECK(kind == MPI_ERR_TRUNCATE);
   CHECK(receive.wait() == MPI_SUCCESS);  // told once
+  ranks.barrier();
+}
+
+TEST_CASE("an error of a message names the call, what it was and the peer", "[progress]") {
+  const Communicator& ranks = world();
+  if (ranks.size() == 1) return;
+  // A communicator whose ranks are numbered backwards: the peer is named by its number in the job.
+  const Communicator backwards = ranks.split(0, -ranks.rank());
+  const int peer = ranks.size() - 1 - (ranks.rank() ^ 1);
+  const char out[64] = {};
+  char in[4] = {};  // too small
+  Message receive("half of the gradients"), send("half of the gradients");
+  receive.receive(backwards, in, 1, sizeof in, peer, 0);
+  send.send(backwards, out, 1, sizeof out, peer, 0);
+  std::string text;
+  try {
+    receive.wait();
+  } catch (const Error& error) {
+    CHECK(error.code() == ExitCode::communication);
+    text = error.what();
+  }
+  const std::string begin = "MPI_Wait failed in half of the gradients with rank " +
+                            std::to_string(ranks.rank() ^ 1) + " of all: ";
+  CHECK(text.substr(0, begin.size()) == begin);
+  send.wait();
   ranks.barrier();
 }

@@ -38,3 +38,23 @@ TEST_CASE("sizes that overflow are refused", "[arena]") {
                   Error);
   CHECK_THROWS_AS(plan.vector<float>(Memory::weights, -1), Error);
 }
+
+TEST_CASE("rows grow when nobody uses them, and live as long as somebody does", "[arena]") {
+  Arena plan, arena;
+  plan.rows<float>(Memory::activations, 4, 3);
+  arena.reserve(plan);
+  Rows<float> rows = arena.rows<float>(Memory::activations, 4, 3);
+  RowPin pin(rows);
+  CHECK(rows->require(4) == 0);
+  CHECK_THROWS_AS(rows->require(5), std::logic_error);
+  RowPin moved(std::move(pin));
+  CHECK_THROWS_AS(rows->require(5), std::logic_error);
+  moved = RowPin();
+  CHECK(rows->require(5) == 6 * 3 * 4);  // and a quarter more
+  moved = RowPin(rows);
+  const std::weak_ptr<RowBuffer<float>> watched = rows;
+  rows.reset();
+  CHECK(!watched.expired());
+  moved = RowPin();
+  CHECK(watched.expired());
+}

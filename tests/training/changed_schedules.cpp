@@ -1,7 +1,8 @@
 // changed_schedules RUNS DECK [--expect-difference] [key=value...]: trains two steps with as many schedules
 // that nobody planned, made from the four kinds by legal changes, and compares losses, norm, loads and
-// every weight with those of the unchanged schedule, bit by bit. All ranks are one pipeline. A program
-// with a fault must find a difference.
+// every weight with those of the unchanged schedule, bit by bit. All ranks are one pipeline, unless the deck
+// has one. A program with a fault must find a difference.
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 
@@ -102,10 +103,14 @@ bool refuses_faults(const Deck& deck, PipelineSchedule schedule, const Communica
 struct Planned {
   Planned(ScheduleKind kind, const std::string& path, std::vector<std::string> overrides,
           const Communicator& ranks) {
-    overrides.push_back(fmt::format("parallel.pipeline={}", ranks.size()));
+    const bool given = std::any_of(overrides.begin(), overrides.end(), [](const std::string& key) {
+      return key.starts_with("parallel.pipeline=");
+    });
+    if (!given) overrides.push_back(fmt::format("parallel.pipeline={}", ranks.size()));
     overrides.push_back(fmt::format("parallel.schedule={}", schedule_name(kind)));
     deck = read_deck(path, overrides, nullptr, ranks.size());
-    schedule = make_schedule(pipeline_shape(deck, deck.batch.sequences, 1));
+    schedule = make_schedule(
+        pipeline_shape(deck, deck.batch.sequences, ranks.size() / deck.parallel.pipeline));
     outcome = train(deck, nullptr, ranks);
   }
   Deck deck;
