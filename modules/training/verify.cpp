@@ -27,11 +27,13 @@ struct TensorBlock {
   friend bool operator==(const TensorBlock&, const TensorBlock&) = default;
 };
 
+using Scalars = std::vector<std::pair<std::string, double>>;
+
 /// What one layout computed, on its rank 0: scalars of each step, and a digest of each block of each
 /// tensor in the order of steps, kinds and tensors.
 struct Trace {
-  std::vector<std::vector<std::pair<std::string, double>>> scalars;
-  std::vector<Digest> digests;
+  std::vector<Scalars> scalars;
+  std::vector<Digest> digests;  ///< where ranks have copies that differ, of none of them
 };
 
 /// Blocks of all tensors of a model, the same for every layout.
@@ -59,12 +61,17 @@ class BlockIndex {
   std::vector<std::int64_t> first_ = {0};  ///< of each tensor; and the end
 };
 
-std::vector<std::pair<std::string, double>> scalars_of(const StepReport& report) {
-  std::vector<std::pair<std::string, double>> scalars = {{"loss", report.loss}};
+Scalars scalars_of(const StepReport& report, const std::vector<Moe<float>*>& moes) {
+  Scalars scalars = {{"loss", report.loss}};
   for (std::size_t k = 0; k < report.mtp.size(); ++k)
     scalars.emplace_back(fmt::format("loss of MTP module {}", k + 1), report.mtp[k]);
   scalars.emplace_back("balance loss", report.balance);
   scalars.emplace_back("gradient norm", report.norm.value);
+  for (std::size_t layer = 0; layer < report.loads.size(); ++layer) {
+    for (std::size_t e = 0; e < report.loads[layer].size(); ++e)
+      scalars.emplace_back(fmt::format("load of expert {} of {}", e, moes[layer]->name()),
+                           static_cast<double>(report.loads[layer][e]));
+  }
   return scalars;
 }
 
@@ -89,8 +96,10 @@ class LayoutRun {
   Trace trace(std::int64_t steps) {
     Trace trace;
     for (std::int64_t step = 0; step < steps; ++step) {
-      trace.scalars.push_back(scalars_of(this->step(step)));
-      std::string packed;  // number, digest of the blocks that this rank owns
+      const StepReport report = this->step(step);
+      trace.scalars.push_back(scalars_of(report, trainer_.model().moe_layers()));
+      add_biases(trace.scalars.back());
+      std::string packed;  // number, digest of the blocks that this rank has
       visit(step, [&](const TensorBlock& block, const std::vector<float>& values) {
         const std::int64_t number = index_.number(block);
         const Digest digest = digest_of(values.data(), values.size() * sizeof(float));
@@ -102,21 +111,21 @@ class LayoutRun {
     return trace;
   }
 
-  /// The values of a block, on rank 0.
-  std::vector<float> fetch(const TensorBlock& wanted) {
+  /// The values of a block wherever it is, on rank 0.
+  std::vector<std::vector<float>> fetch(const TensorBlock& wanted) {
     for (std::int64_t step = 0; step <= wanted.step; ++step) this->step(step);
     std::string mine;
     visit(wanted.step, [&](const TensorBlock& block, const std::vector<float>& values) {
       if (block == wanted)
         mine.assign(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
     });
-    std::vector<float> result;
+    std::vector<std::vector<float>> copies;
     for (const std::string& text : ranks_.gather(mine, 0)) {
       if (text.empty()) continue;
-      result.resize(text.size() / sizeof(float));
-      std::memcpy(result.data(), text.data(), text.size());
+      copies.emplace_back(text.size() / sizeof(float));
+      std::memcpy(copies.back().data(), text.data(), text.size());
     }
-    return result;
+    return copies;
   }
 
  private:
@@ -125,23 +134,51 @@ class LayoutRun {
         step, [&](std::uint64_t g, std::span<std::int32_t> tokens) { data_.sample(g, tokens); });
   }
 
-  /// Blocks that this rank owns, after a step.
-  void visit(std::int64_t step,
-             const std::function<void(const TensorBlock&, const std::vector<float>&)>& show) {
+  using Show = std::function<void(const TensorBlock&, const std::vector<float>&)>;
+
+  /// After a step, blocks of the gradients that this rank owns, and of all weights that it has.
+  void visit(std::int64_t step, const Show& show) {
     const Parameters<float>& parameters = trainer_.model().parameters();
-    for (int kind = 0; kind < kKinds; ++kind) {
-      for (const Optimizer::Piece& piece : trainer_.optimizer().pieces()) {
-        const Parameter& p = parameters.list()[piece.tensor];
-        const Vector<float> all =
-            kind == kGradient ? parameters.gradient(p, 0) : parameters.values(p);
-        for (std::int64_t begin = 0; begin < piece.count; begin += kBlockElements) {
-          const auto count =
-              static_cast<std::size_t>(std::min(kBlockElements, piece.count - begin));
-          std::vector<float> values(count);
-          copy_to_host(all.data + piece.begin + begin, count, values.data());
-          show({step, kind, piece.tensor, (piece.begin + begin) / kBlockElements}, values);
-        }
+    const auto blocks = [&](int kind, std::size_t tensor, Vector<float> all, std::int64_t first) {
+      for (std::int64_t begin = 0; begin < all.size; begin += kBlockElements) {
+        const auto count = static_cast<std::size_t>(std::min(kBlockElements, all.size - begin));
+        std::vector<float> values(count);
+        copy_to_host(all.data + begin, count, values.data());
+        show({step, kind, tensor, (first + begin) / kBlockElements}, values);
       }
+    };
+    for (const Optimizer::Piece& piece : trainer_.optimizer().pieces()) {
+      const Vector<float> all = parameters.gradient(parameters.list()[piece.tensor], 0);
+      blocks(kGradient, piece.tensor, all.slice(piece.begin, piece.count), piece.begin);
+    }
+    for (std::size_t tensor = 0; tensor < parameters.list().size(); ++tensor) {
+      const Parameter& p = parameters.list()[tensor];
+      if (p.held) blocks(kWeight, tensor, parameters.values(p), 0);
+    }
+  }
+
+  /// Adds the routing biases, which every rank has; of copies that differ, one that does.
+  void add_biases(Scalars& scalars) const {
+    std::string mine;
+    std::vector<std::string> names;
+    for (const Moe<float>* moe : trainer_.model().moe_layers()) {
+      std::vector<float> bias(static_cast<std::size_t>(moe->bias().size));
+      copy_to_host(moe->bias().data, bias.size(), bias.data());
+      mine.append(reinterpret_cast<const char*>(bias.data()), bias.size() * sizeof(float));
+      for (std::size_t e = 0; e < bias.size(); ++e)
+        names.push_back(fmt::format("routing bias of expert {} of {}", e, moe->name()));
+    }
+    const std::vector<std::string> all = ranks_.gather(mine, 0);
+    for (std::size_t i = 0; i < names.size() && ranks_.rank() == 0; ++i) {
+      float first = 0, found = 0;
+      std::memcpy(&first, mine.data() + i * sizeof first, sizeof first);
+      found = first;
+      for (const std::string& text : all) {
+        float copy = 0;
+        std::memcpy(&copy, text.data() + i * sizeof copy, sizeof copy);
+        if (std::memcmp(&copy, &first, sizeof copy) != 0) found = copy;
+      }
+      scalars.emplace_back(names[i], found);
     }
   }
 
@@ -152,9 +189,12 @@ class LayoutRun {
     for (const std::string& records : all) {
       for (std::size_t at = 0; at < records.size(); at += sizeof(std::int64_t) + sizeof(Digest)) {
         std::int64_t number = 0;
+        Digest digest;
         std::memcpy(&number, records.data() + at, sizeof number);
-        std::memcpy(trace.digests.at(static_cast<std::size_t>(number)).bytes.data(),
-                    records.data() + at + sizeof number, sizeof(Digest));
+        std::memcpy(digest.bytes.data(), records.data() + at + sizeof number, sizeof digest);
+        Digest& known = trace.digests.at(static_cast<std::size_t>(number));
+        // That of nothing is no block's.
+        known = known == Digest{} || known == digest ? digest : digest_of(nullptr, 0);
       }
     }
   }
@@ -166,7 +206,7 @@ class LayoutRun {
   Arena arena_;
 };
 
-/// Where two traces differ first: a sentence on a scalar, or the number of a block.
+/// Where two traces differ first: a sentence on a scalar, the number of a block, or both.
 struct FirstDifference {
   std::string scalar;
   std::int64_t block = -1;
@@ -184,23 +224,34 @@ FirstDifference compare(const Trace& a, const Trace& b, std::int64_t blocks) {
       return fmt::format("step {}: {} {:a} there, {:a} here", step + 1, a.scalars[step][i].first,
                          a.scalars[step][i].second, b.scalars[step][i].second);
     };
-    if (differs(0)) return {sentence(0)};
+    const std::string loss = differs(0) ? sentence(0) : "";
     const auto first = static_cast<std::int64_t>(step) * kKinds * blocks;
     for (std::int64_t i = first; i < first + kKinds * blocks; ++i) {
       if (std::memcmp(&a.digests[static_cast<std::size_t>(i)],
                       &b.digests[static_cast<std::size_t>(i)], sizeof(Digest)) != 0)
-        return {"", i};
+        return {loss, i};
     }
+    if (!loss.empty()) return {loss};
     for (std::size_t i = 1; i < a.scalars[step].size(); ++i)
       if (differs(i)) return {sentence(i)};
   }
   return {};
 }
 
-std::string describe(const TensorBlock& block, const Parameter& p, const std::vector<float>& a,
-                     const std::vector<float>& b) {
-  std::size_t at = 0;
-  while (at < a.size() && std::memcmp(&a[at], &b[at], sizeof(float)) == 0) ++at;
+/// The first element of `copies` that is not that of the first of `expected`.
+std::string describe(const TensorBlock& block, const Parameter& p,
+                     const std::vector<std::vector<float>>& expected,
+                     const std::vector<std::vector<float>>& copies) {
+  const std::vector<float>& a = expected.at(0);
+  std::vector<float> b = a;
+  std::size_t at = a.size();
+  for (const std::vector<float>& copy : copies) {
+    MORAY_REQUIRE(copy.size() == a.size());
+    std::size_t i = 0;
+    while (i < at && std::memcmp(&a[i], &copy[i], sizeof(float)) == 0) ++i;
+    if (i < at) b = copy;
+    at = i;
+  }
   if (at == a.size()) {
     return fmt::format("step {}: {}{} differed once and not again: the run is not deterministic",
                        block.step + 1, kKindNames[block.kind], p.name);
@@ -307,11 +358,13 @@ std::vector<Verdict> verify_layouts(const std::vector<NamedLayout>& layouts,
     world.maximum(block);
     if (block[0] >= 0) {
       const TensorBlock where = index.block(block[0]);
-      std::vector<float> there, here;
+      std::vector<std::vector<float>> there, here;
       with(0, [&](LayoutRun& run) { there = run.fetch(where); });
       with(i, [&](LayoutRun& run) { here = run.fetch(where); });
       if (world.rank() == 0) {
         verdict.difference = describe(where, shape.parameters().list()[where.tensor], there, here);
+        if (!difference.scalar.empty())
+          verdict.difference = difference.scalar + ", and " + verdict.difference;
       }
     } else {
       verdict.difference = difference.scalar;

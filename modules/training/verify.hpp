@@ -34,12 +34,13 @@ std::vector<NamedLayout> parse_layouts(const std::string& list);
 struct Verdict {
   bool equal = false;
   std::int64_t values = 0;  ///< float32 values compared: gradients and weights of every step
-  std::string difference;   ///< the first one: step, tensor, element, both values
+  std::string
+      difference;  ///< the first one: step, tensor, element, both values; and the loss, if it differs
 };
 
 /// Trains `decks[0]`, then each other, for `steps` steps from the seed, on the first
-/// layouts[i].ranks() of `world`, and compares losses, every gradient and every weight bit by bit
-/// after each step. Collective over `world`. Block digests meet on rank 0; only a block that differs
+/// layouts[i].ranks() of `world`, and compares losses, loads, every gradient and all copies of routing
+/// biases and weights bit by bit after each step. Collective over `world`. Block digests meet on rank 0; only a block that differs
 /// is looked at, by running both layouts again.
 std::vector<Verdict> verify_layouts(const std::vector<NamedLayout>& layouts,
                                     const std::vector<Deck>& decks, const std::string& folder,
