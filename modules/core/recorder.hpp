@@ -26,7 +26,7 @@ enum class Phase : std::uint8_t {
   counts,   ///< waiting for how many tokens come from where
   tokens,   ///< waiting for rows of tokens
   message,  ///< waiting for a message between stages, or for room to send one
-  reduce,   ///< gradients over ranks
+  reduce,   ///< gradients over ranks, also of a chunk that is complete before the last op
   update,   ///< the optimizer
 };
 inline constexpr std::array<std::string_view, 14> kPhaseNames = {

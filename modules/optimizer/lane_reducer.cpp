@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "core/error.hpp"
+#include "core/recorder.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 
 namespace moray {
@@ -92,6 +93,7 @@ void LaneReducer::reduce_scatter(const ExecSpace& exec, Vector<float> sum, const
 void LaneReducer::start(const ExecSpace& exec, Matrix<float> lanes, const Shards& shards,
                         const Observer& observer) {
   if (!kHostBackend || !own_buffer_ || lanes.cols == 0 || shards.path().size() < 2) return;
+  const Recorder::Scope recorded(Phase::reduce);
   fold_locally(exec, lanes, observer);
   fence(exec, "moray::reduce: local folds before the exchange");
   const auto distance = static_cast<int>(shards.distance(0));

@@ -141,7 +141,9 @@ std::size_t most_spans(const Trainer& trainer) {
   for (const ModelChunk& chunk : trainer.layout().chunks)
     pieces = std::max(pieces, chunk.layers + (chunk.head ? trainer.model().depth() : 0));
   const std::int64_t units = std::int64_t{shape.stream_micro_batches()} * shape.chunks();
-  return static_cast<std::size_t>(units * (pieces * kOfPiece + kOfUnit) + 2);
+  constexpr std::int64_t kOfStep =
+      2 + 2;  // reduce and update; both regions of a chunk that is reduced early
+  return static_cast<std::size_t>(units * (pieces * kOfPiece + kOfUnit) + kOfStep);
 }
 
 std::optional<StepTimeline> gather_timeline(const Trainer& trainer, const Recorder& recorder,

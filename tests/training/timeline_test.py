@@ -87,6 +87,57 @@ def check_track(track, wanted):
             assert name.split(",")[0][-1] in inside[0][0], (name, inside)
 
 
+PHASE = re.compile(r"(attention|experts|(?:dispatch|combine) (?:start|finish)) ([FBW]), layer (\d+)")
+
+
+def overlapped_order(forward, backward):
+    """What an overlapped op of these layers does in turn: each exchange of one micro-batch runs under the computation of the
+    other (DeepSeek-V3 report, figure 4)."""
+    order = [("combine start", "B", backward[0])] if backward else []
+    for i in range(max(len(forward), len(backward))):
+        f = forward[i] if i < len(forward) else None
+        b = backward[i] if i < len(backward) else None
+        after = backward[i + 1] if i + 1 < len(backward) else None
+        order += [("attention", "F", f), ("combine finish", "B", b), ("dispatch start", "F", f), ("experts", "B", b), ("dispatch finish", "F", f),
+                  ("dispatch start", "B", b), ("experts", "W", b), ("experts", "F", f), ("dispatch finish", "B", b), ("combine start", "F", f),
+                  ("attention", "B", b), ("combine start", "B", after), ("attention", "W", b), ("combine finish", "F", f)]
+    return [phase for phase in order if phase[2] is not None]
+
+
+def check_overlaps(track):
+    """Of the overlapped ops of a rank: their phases come in that order, and computation of one micro-batch lies between the
+    start and the finish of each exchange of the other. Phases of other names may come between. Returns the number of exchanges."""
+    exchanges = 0
+    for name, category, begin, end in ops_of(track):
+        if category != "overlapped":
+            continue
+        phases = []  # ((what, part, layer), start, end)
+        for phase, kind, start, stop in track:
+            found = PHASE.fullmatch(phase)
+            if kind == "phase" and found and begin <= start and stop <= end:
+                phases.append(((found[1], found[2], int(found[3])), start, stop))
+        phases.sort(key=lambda p: p[1])
+        forward, backward = ([p[0][2] for p in phases if p[0][:2] == ("attention", part)] for part in "FB")
+        assert forward == sorted(forward) and backward == sorted(backward, reverse=True) and forward and backward, (name, phases)
+        assert [p[0] for p in phases] == overlapped_order(forward, backward), (name, [p[0] for p in phases])
+        times = {p[0]: p[1:] for p in phases}
+        for i in range(min(len(forward), len(backward))):  # where both have layers
+            for exchange, part, layer in (("dispatch", "F", forward[i]), ("combine", "F", forward[i]), ("combine", "B", backward[i]),
+                                          ("dispatch", "B", backward[i])):
+                other = "BW" if part == "F" else "F"
+                started, finish = times[f"{exchange} start", part, layer][1], times[f"{exchange} finish", part, layer][0]
+                under = [p for p in phases if p[0][0] in ("attention", "experts") and p[0][1] in other and started <= p[1] and p[2] <= finish]
+                assert under, (name, exchange, part, layer, phases)
+                exchanges += 1
+    return exchanges
+
+
+def check_early_reduce(track):
+    """The gradients of the chunk that is complete first are on their way before the last op."""
+    reduces = sorted(s[2] for s in track if s[0] == "reduce")
+    assert len(reduces) > 1 and reduces[0] < ops_of(track)[-1][2], (reduces, ops_of(track)[-1])
+
+
 def check_messages(tracks, shape):
     """No op starts before the one that sends it something has done its work. Returns how long ranks waited for
     messages which had been sent."""
@@ -149,6 +200,8 @@ def check_step(folder, step, pipeline, data):
         assert sorted(tracks) == list(range(pipeline))
         for p, track in tracks.items():
             check_track(track, lists[p])
+            assert check_overlaps(track) > 0, (j, p)
+            check_early_reduce(track)
             rank = next(r for r in timeline["ranks"] if (r["data"], r["pipeline"]) == (j, p))
             for key, column in (("start_us", 2), ("end_us", 3)):
                 assert all(abs(1e3 * a - op[column]) < TINY for a, op in zip(rank[key], ops_of(track))), (key, rank)
