@@ -14,6 +14,9 @@ namespace moray {
 
 namespace {
 
+/// 0 of a key that leaves a choice to the program.
+constexpr const char* kAuto = "auto";
+
 template <class... Fs>
 struct Overloaded : Fs... {
   using Fs::operator()...;
@@ -82,6 +85,11 @@ Key& Key::even() {
 Key& Key::power_of_two() {
   return power_of_two_ = true, *this;
 }
+Key& Key::automatic() {
+  automatic_ = true;
+  default_ = text();
+  return *this;
+}
 Key& Key::one_of(std::initializer_list<const char*> all) {
   choices_.assign(all.begin(), all.end());
   return *this;
@@ -97,6 +105,7 @@ std::string Key::type() const {
     if (low_) result += fmt::format(" {} {}", low_open_ ? ">" : ">=", *low_);
     if (high_)
       result += fmt::format("{} {} {}", low_ ? " and" : "", high_open_ ? "<" : "<=", *high_);
+    if (automatic_) result += fmt::format(" or {}", kAuto);
     return unit_.empty() ? result : fmt::format("{}, in {}", result, unit_);
   };
   return std::visit(
@@ -129,6 +138,7 @@ std::string Key::signature() const {
 }
 
 std::string Key::text() const {
+  if (automatic_ && *std::get<std::int64_t*>(target_) == 0) return kAuto;
   return std::visit(Overloaded{[](const bool* v) { return std::string(*v ? "true" : "false"); },
                                [](const std::string* v) { return quote_yaml(*v); },
                                [](const Amount* v) { return to_string(*v); },
@@ -211,6 +221,10 @@ std::string Key::read_map(const Node& node) {
 }
 
 std::string Key::read_scalar(const Node& node, const std::string& folder) {
+  if (automatic_ && node.text == kAuto) {
+    *std::get<std::int64_t*>(target_) = 0;
+    return "";
+  }
   const auto number = [&](auto* target) -> std::string {
     if (node.quoted) return fmt::format("is text in quotes ({})", quote_yaml(shown(node.text)));
     auto value = *target;

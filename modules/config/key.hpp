@@ -40,7 +40,8 @@ class Key {
   Key& even();                                          ///< integers
   Key& power_of_two();                                  ///< integers
   Key& one_of(std::initializer_list<const char*> all);  ///< text, values of a map
-  Key& path();                                          ///< text: relative to the deck's folder
+  Key& automatic();  ///< integer: `auto` is another spelling of 0
+  Key& path();       ///< text: relative to the deck's folder
   Key& fixed() { return resume_ = Resume::fixed, *this; }
   Key& free() { return resume_ = Resume::free, *this; }
 
@@ -96,6 +97,7 @@ class Key {
   bool high_open_ = false;
   bool even_ = false;
   bool power_of_two_ = false;
+  bool automatic_ = false;
   bool required_ = false;
   bool path_ = false;
   std::vector<std::string> choices_;

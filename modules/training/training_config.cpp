@@ -35,8 +35,11 @@ void declare(Section& section, BatchConfig& config) {
       .unit("positions");
   section
       .key("micro", config.micro,
-           "Sequences b of a micro-batch; 0: all that a rank has in a step. No bit depends on it.")
+           "Sequences b of a micro-batch; auto (0): all that a rank has in a step, in a pipeline "
+           "one. "
+           "No bit depends on it.")
       .at_least(0)
+      .automatic()
       .free();
   section.key("ramp_from", config.ramp_from, "Sequences of the first step of a ramp; 0: no ramp.")
       .at_least(0);
@@ -69,8 +72,9 @@ void declare(Section& section, BatchConfig& config) {
 void declare(Section& section, ParallelConfig& config) {
   section
       .key("data", config.data,
-           "Data-parallel ranks of each pipeline place; 0: all that there are.")
-      .at_least(0);
+           "Data-parallel ranks of each pipeline place; auto (0): all that there are.")
+      .at_least(0)
+      .automatic();
   section.key("pipeline", config.pipeline, "Pipeline ranks P.").at_least(1);
   section
       .key("schedule", config.schedule,
@@ -90,10 +94,10 @@ void declare(Section& section, ParallelConfig& config) {
       .at_least(1);
   section
       .key("nodes", config.nodes,
-           "Nodes that the data ranks are on, in equal parts; 0: as the machines are. More than "
-           "there "
-           "are is a rehearsal of traffic between nodes.")
-      .at_least(0);
+           "Nodes that the data ranks are on, in equal parts; auto (0): as the machines are. "
+           "More than there are is a rehearsal of traffic between nodes.")
+      .at_least(0)
+      .automatic();
   section
       .key("traffic", config.traffic,
            "How tokens go to the ranks of their experts: `flat`, to each such rank; `two_hop`, "

@@ -109,6 +109,36 @@ TEST_CASE("keys fill the struct that they are bound to", "[keys]") {
         "    - label: \"7\"                          # d:2:48\n");
 }
 
+TEST_CASE("auto is another spelling of the 0 that leaves a choice to the program", "[keys]") {
+  const auto read = [](std::int64_t& wheels, const std::string& value) {
+    Section root("", "", Resume::fixed);
+    Section& cart = root.section("cart", "Is pulled.", Resume::fixed);
+    std::int64_t loads = 1;
+    cart.key("wheels", wheels, "On the ground.").at_least(0).automatic();
+    cart.key("loads", loads, "On top.").at_least(0);
+    Problems problems;
+    read_sections(root, parse_yaml("cart: {" + value + "}\n", problems), ".", problems);
+    return problems.empty() ? root.find("cart.wheels")->text() : problems.report("d");
+  };
+  for (const char* value : {"wheels: auto", "wheels: 0"}) {
+    std::int64_t wheels = 4;
+    CHECK(read(wheels, value) == "auto");
+    CHECK(wheels == 0);
+  }
+  std::int64_t wheels = 0;
+  CHECK(read(wheels, "wheels: 4") == "4");
+  CHECK(wheels == 4);
+  CHECK(read(wheels, "loads: auto").find("cart.loads = 'auto' is not an integer") !=
+        std::string::npos);
+  CHECK(read(wheels, "wheels: aut").find("cart.wheels = 'aut' is not an integer") !=
+        std::string::npos);
+
+  Section root("", "", Resume::fixed);
+  wheels = 0;
+  CHECK(root.key("wheels", wheels, "").at_least(0).automatic().signature() ==
+        "integer >= 0 or auto, default auto");
+}
+
 TEST_CASE("only fixed keys stand against a resume", "[keys]") {
   Engine a, b;
   Section then = declare_engine(a);
