@@ -63,8 +63,8 @@ Mesh::Mesh(const Communicator& world, const MeshShape& shape)
                 replicas_.size() == shape.replicas());
   for (Communicator* ranks : {&pipeline_, &data_, &expert_group_, &replicas_}) set_nodes(*ranks);
   if (shape.mirrored) make_mirrors();
-  group_node_ranks_ = moray::group_node_ranks(
-      shape, shape.nodes > 0 ? shape.data / shape.nodes : order_.node_ranks);
+  node_ranks_ = shape.nodes > 0 ? shape.data / shape.nodes : order_.node_ranks;
+  group_node_ranks_ = moray::group_node_ranks(shape, node_ranks_);
   if (group_node_ranks_ == 0) return;
   const int node = as_int(place_.share / group_node_ranks_);
   const int in_node = as_int(place_.share % group_node_ranks_);
@@ -111,6 +111,15 @@ std::int64_t group_node_ranks(const MeshShape& shape, std::int64_t node_ranks) {
                  shape.expert % node_ranks == 0
              ? node_ranks
              : 0;
+}
+
+std::string two_hop_problem(const MeshShape& shape, std::int64_t node_ranks) {
+  if (group_node_ranks(shape, node_ranks) > 0) return {};
+  if (shape.expert == 1) return "an expert group is one rank";
+  if (node_ranks == 0) return "nodes have unequal numbers of ranks";
+  if (node_ranks % shape.expert == 0)
+    return fmt::format("the {} ranks of an expert group are on one node", shape.expert);
+  return fmt::format("a node has {} ranks and an expert group {}", node_ranks, shape.expert);
 }
 
 NodeOrder node_order(const Communicator& world) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "comm/communicator.hpp"
@@ -58,6 +59,8 @@ NodeOrder node_order(const Communicator& world);
 /// Ranks of a node within an expert group that spans several nodes of `node_ranks`; 0 when the group
 /// lies in one node, or nodes are no nodes of the expert tree.
 std::int64_t group_node_ranks(const MeshShape& shape, std::int64_t node_ranks);
+/// Why that is 0, of nodes with `node_ranks` ranks each, 0 when they differ; empty when it is not.
+std::string two_hop_problem(const MeshShape& shape, std::int64_t node_ranks);
 
 /// The ranks of a job as a mesh, with a communicator along each direction.
 class Mesh {
@@ -88,6 +91,8 @@ class Mesh {
   std::int64_t group_node_ranks() const { return group_node_ranks_; }
   const Communicator& across() const { return *across_; }
   const Communicator& inside() const { return *inside_; }
+  /// Ranks of each node: where the shape says how many nodes, those of one pipeline place; 0 when nodes differ.
+  std::int64_t node_ranks() const { return node_ranks_; }
 
  private:
   void make_mirrors();
@@ -100,7 +105,7 @@ class Mesh {
   MeshPlace place_;
   Communicator pipeline_, data_, expert_group_, replicas_;
   std::vector<Communicator> mirrors_, expert_mirrors_;  ///< of each direction
-  std::int64_t group_node_ranks_ = 0;
+  std::int64_t node_ranks_ = 0, group_node_ranks_ = 0;
   std::optional<Communicator> across_, inside_;
 };
 

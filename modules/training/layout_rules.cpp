@@ -234,11 +234,10 @@ void declare_layout_rules(Section& root, const Deck& deck) {
       "two of ranks",
       [&] {
         const ParallelConfig& p = deck.parallel;
-        if (p.traffic != "two_hop" || p.nodes == 0) return std::string();
-        const std::int64_t node_ranks = data_ranks(deck) / p.nodes;
+        // Without a number of nodes the machines decide, but a group of one rank is on one of any.
+        if (p.traffic != "two_hop" || (p.nodes == 0 && p.expert > 1)) return std::string();
         const MeshShape shape{.data = data_ranks(deck), .expert = p.expert};
-        if (group_node_ranks(shape, node_ranks) > 0) return std::string();
-        return fmt::format("ranks of a node = {}", node_ranks);
+        return two_hop_problem(shape, p.nodes > 0 ? data_ranks(deck) / p.nodes : 0);
       });
   traffic.mended_by(remedies(deck, {"parallel.traffic", "parallel.nodes", "parallel.expert"}));
   root.rule({"batch.length", "attention.max_length"},

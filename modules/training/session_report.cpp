@@ -21,6 +21,26 @@ std::string duration(double seconds) {
   return fmt::format("{} s", s);
 }
 
+/// What of the parallel section was chosen: "layout   pipeline 4, data 2, expert 2, ...".
+std::string layout_line(const Trainer& trainer, const ParallelConfig& wanted) {
+  const Mesh& mesh = trainer.mesh();
+  const RankLayout& layout = trainer.layout();
+  const std::int64_t node_ranks = mesh.node_ranks();
+  const std::string nodes = wanted.nodes > 0  ? fmt::format("{}", wanted.nodes)
+                            : node_ranks == 0 ? std::string("of unequal numbers of ranks")
+                                              : fmt::format("of {} ranks", node_ranks);
+  std::string line =
+      fmt::format("layout   pipeline {}, data {}, expert {}, nodes {}", mesh.shape().pipeline,
+                  mesh.shape().data, mesh.shape().expert, nodes);
+  if (layout.pipeline.ranks > 1) {
+    line += fmt::format(", schedule {}, stages {}, chunks {}", schedule_name(layout.pipeline.kind),
+                        to_text(layout.stages), layout.pipeline.chunks());
+  }
+  if (!layout.share.whole())
+    line += fmt::format(", traffic {}", layout.share.two_hops ? "two_hop" : "flat");
+  return line;
+}
+
 }  // namespace
 
 void TrainingSession::banner() const {
@@ -35,6 +55,16 @@ void TrainingSession::banner() const {
            HostExecSpace().concurrency() == 1 ? "" : "s");
   log.info("run      {}, deck {}, seed {}, determinism {}", folder_path_, request_.deck_path,
            deck_.run.seed, deck_.run.determinism);
+  if (ranks_.size() > 1) log.info("{}", layout_line(trainer_, deck_.parallel));
+  const Mesh& mesh = trainer_.mesh();
+  if (const std::string problem = two_hop_problem(mesh.shape(), mesh.node_ranks());
+      root() && deck_.parallel.traffic == "two_hop" && !problem.empty()) {
+    log.warn(
+        "traffic: two_hop needs an expert group that spans nodes of a power of two of ranks, but "
+        "{}: "
+        "it runs flat",
+        problem);
+  }
   log.info(
       "model    {} parameters in {} tensors, {} layers of width {}, {} MoE layers of {} experts",
       total, parameters.list().size(), deck_.model.model.layers, deck_.model.model.width,

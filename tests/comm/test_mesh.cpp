@@ -156,3 +156,16 @@ TEST_CASE("nodes divide an expert group within a stage", "[mesh][mpi]") {
   CHECK(of_all(mesh.inside(), mesh.place().pipeline) ==
         sequence(in_node, mesh.place().pipeline, 0));
 }
+
+TEST_CASE("why tokens have no second hop", "[mesh]") {
+  const auto problem = [](std::int64_t expert, std::int64_t node_ranks) {
+    return two_hop_problem({.data = 8, .expert = expert}, node_ranks);
+  };
+  CHECK(problem(4, 2).empty());
+  CHECK(problem(8, 1).empty());
+  CHECK(problem(1, 4) == "an expert group is one rank");
+  CHECK(problem(4, 0) == "nodes have unequal numbers of ranks");
+  CHECK(problem(4, 4) == "the 4 ranks of an expert group are on one node");
+  CHECK(problem(2, 8) == "the 2 ranks of an expert group are on one node");
+  CHECK(problem(4, 3) == "a node has 3 ranks and an expert group 4");
+}

@@ -171,6 +171,30 @@ TEST_CASE("rules of the layout", "[rules]") {
   CHECK(broken(with({"parallel.expert=8"}), 4) ==
         "command line: parallel.expert is a power of two that divides the data ranks and "
         "moe.experts");
+  // Where there is no number of nodes, the machines say whether two hops are possible.
+  const std::string two_hop =
+      "command line: parallel.traffic two_hop needs an expert group that spans nodes of a power of "
+      "two of ranks";
+  for (const char* nodes : {"parallel.nodes=0", "parallel.nodes=auto", "parallel.nodes=2"}) {
+    const Lines wrong = errors_of(kGoodDeck, with({"parallel.traffic=two_hop", nodes}), 2);
+    REQUIRE(wrong.size() == 1);
+    CHECK(wrong[0].substr(0, wrong[0].find(" (")) == two_hop);
+    CHECK(wrong[0].find("an expert group is one rank") != std::string::npos);
+    CHECK(wrong[0].find("parallel.traffic = auto or flat") != std::string::npos);
+    CHECK(errors_of(kGoodDeck, with({"parallel.traffic=two_hop", "parallel.expert=2", nodes}), 2) ==
+          Lines{});
+  }
+  CHECK(errors_of(kGoodDeck,
+                  with({"parallel.traffic=two_hop", "parallel.expert=2", "parallel.nodes=1"}), 2)[0]
+            .find("the 2 ranks of an expert group are on one node") != std::string::npos);
+  // auto is 0, in another spelling.
+  for (const char* all : {"0", "auto"}) {
+    const std::string value = all;
+    CHECK(errors_of(
+              kGoodDeck,
+              with({"parallel.data=" + value, "parallel.nodes=" + value, "batch.micro=" + value}),
+              4) == Lines{});
+  }
   CHECK(broken({"parallel.pipeline=4", "parallel.schedule=1f1b", "run.ranks=4"}) ==
         "command line: every stage of the pipeline has layers");
   CHECK(errors_of(kGoodDeck, lanes, 3).size() == 4);  // power of two, both lanes, sequences

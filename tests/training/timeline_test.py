@@ -237,29 +237,51 @@ def rows(folder):
         return [[row[name] for name in COLUMNS] for row in csv.DictReader(file)]
 
 
+def lines_of_log(folder):
+    with open(os.path.join(folder, "log.txt"), encoding="utf-8") as file:
+        return file.read().splitlines()
+
+
+def layout_of(folder, log):
+    """What the banner says of it, in the file and on the terminal."""
+    lines = [line[len("layout   "):] for line in lines_of_log(folder) if line.startswith("layout   ")]
+    assert len(lines) == 1 and lines[0] in log, (lines, log)
+    return lines[0]
+
+
 def traces(folder):
     return sorted(os.listdir(os.path.join(folder, "traces")))
 
 
 with tempfile.TemporaryDirectory() as work:
     os.chdir(work)
-    alone = ["parallel.pipeline=4", "parallel.data=1", "parallel.expert=1", "parallel.nodes=0"]
+    alone = ["parallel.pipeline=4", "parallel.data=1", "parallel.expert=1", "parallel.nodes=auto", "parallel.traffic=auto"]
     log = train("stages", 4, *alone)
     assert traces("stages") == ["step_00000002.json", "step_00000002.timeline.json"], traces("stages")
     shares = check_step("stages", 2, 4, 1)
     assert shares["tokens"] == 0 and shares["bubble"] > 0, shares
+    assert layout_of("stages", log) == "pipeline 4, data 1, expert 1, nodes of 4 ranks, schedule dualpipe, stages 2x2,3,1, chunks 2", log
     assert "timeline of step 2" in log and f"bubble {100 * shares['bubble']:.1f} %" in log, log
 
     both = ["parallel.pipeline=2", "parallel.data=2", "parallel.expert=2", "parallel.nodes=2", "output.trace_every=1"]
-    train("experts", 4, *both)
+    log = train("experts", 4, *both)
+    assert layout_of("experts", log) == "pipeline 2, data 2, expert 2, nodes 2, schedule dualpipe, stages 5,3, chunks 2, traffic two_hop", log
+    assert not any("two_hop needs" in line for line in lines_of_log("experts"))
     assert len(traces("experts")) == 8, traces("experts")
     for step in (1, 2, 3, 4):
         assert check_step("experts", step, 2, 2)["tokens"] > 0
+    # All ranks are on one node here: two hops are asked for in vain, and the run says so once.
+    log = train("near", 2, "parallel.pipeline=1", "parallel.data=auto", "parallel.expert=2", "parallel.nodes=auto", "run.length=2")
+    assert layout_of("near", log) == "pipeline 1, data 2, expert 2, nodes of 2 ranks, traffic flat", log
+    warnings = [line for line in lines_of_log("near") if "two_hop needs" in line]
+    assert warnings == ["warning: traffic: two_hop needs an expert group that spans nodes of a power of two of ranks, but the 2 ranks of an expert "
+                        "group are on one node: it runs flat"], warnings
+    assert [row[:2] for row in rows("near")] == [row[:2] for row in rows("experts")[:2]], (rows("near"), rows("experts"))
     # What is recorded changes no bit; nor does the layout, so that one run without stages tells both.
     assert rows("stages") == rows("experts"), (rows("stages"), rows("experts"))
-    one = ["parallel.pipeline=1", "parallel.data=1", "parallel.expert=1", "parallel.nodes=0"]
+    one = ["parallel.pipeline=1", "parallel.data=1", "parallel.expert=1", "parallel.nodes=0", "parallel.traffic=auto"]
     log = train("one", 1, *one)
-    assert rows("one") == rows("stages") and "timeline of step" not in log, log
+    assert rows("one") == rows("stages") and "timeline of step" not in log and "\nlayout" not in log, log
     assert load("one/traces/step_00000002.timeline.json")["ops"] == [["F0:0"] + [op for m in range(MICRO) for op in
         ([f"BW0:{m}"] + ([f"F0:{m + 1}"] if m + 1 < MICRO else []))]]
     # Each start has its own second step.
