@@ -85,11 +85,25 @@ class Traffic {
   void start() { traffic_.dispatch_start(exec_, as_bytes<float>(tokens_), received_); }
   void finish() { traffic_.dispatch_finish(exec_, received_); }
   TokenCopies copies() const { return traffic_.copies(); }
+  /// What this rank sends in a dispatch, as counted by what sends it.
+  SentBytes dispatch_bytes() {
+    const SentBytes before = sent();
+    run();
+    return sent() - before;
+  }
   const std::vector<std::int32_t>& selected() const { return selected_; }
   const ExpertShare& share() const { return share_; }
   Matrix<float> tokens() const { return tokens_; }
 
  private:
+  SentBytes sent() const {
+    SentBytes all = share_.group->sent();
+    if (share_.two_hops) {
+      all += share_.across->sent();
+      all += share_.inside->sent();
+    }
+    return all;
+  }
   void take(Arena& arena) {
     traffic_ = TokenTraffic<float>(arena, share_, 1, kTokens, kExperts, kChoices, kWidth);
     received_ = arena.rows<std::byte>(Memory::activations, traffic_.planned_tokens(),
@@ -246,29 +260,31 @@ int bench_alltoall(const Options& options, const BenchOptions& wanted) {
     Report report(
         fmt::format("Dispatch: {} tokens a rank of {} float32 channels, {} of {} experts each",
                     kTokens, kWidth, kChoices, kExperts),
-        {"traffic", "nodes", "MB across nodes", "MB sent", "raw ms", "exchange ms", "raw/exchange",
-         "pack ms", "whole ms", "hidden %", "saved %", "no help: hidden %", "no help: saved %"});
+        {"traffic", "nodes", "copies across", "copies", "MB across nodes", "MB sent", "raw ms",
+         "exchange ms", "raw/exchange", "pack ms", "whole ms", "hidden %", "saved %",
+         "no help: hidden %", "no help: saved %"});
     report.fact("ranks", std::to_string(ranks.size()));
     report.fact("pairs", std::to_string(kPairs));
     const auto add = [&](const char* name, std::int64_t nodes, bool two_hops) {
       Traffic traffic(ranks, nodes, two_hops);
       const TokenCopies copies = traffic.copies();
-      std::vector<std::int64_t> sums = {copies.across, copies.inside};
+      const SentBytes bytes = traffic.dispatch_bytes();
+      std::vector<std::int64_t> sums = {copies.across, copies.across + copies.inside, bytes.across,
+                                        bytes.total()};
       ranks.sum(sums);
-      const double megabytes = kWidth * 4 / 1e6;
-      const double across = static_cast<double>(sums[0]) * megabytes;
-      const double sent = static_cast<double>(sums[0] + sums[1]) * megabytes;
+      const auto sum = [&](std::size_t i) { return static_cast<double>(sums[i]); };
       const Measured m = measure(ranks, traffic);
       // Raw and exchange are of copies that go straight to their ranks.
       const auto flat = [&](double value, int digits) {
         return two_hops ? Report::none() : Report::number(value, digits);
       };
-      report.row({Report::text(name), Report::number(static_cast<double>(nodes), 0),
-                  Report::number(across, 1), Report::number(sent, 1), flat(1e3 * m.raw, 2),
-                  flat(1e3 * m.exchange, 2), flat(m.ratio, 3), Report::number(1e3 * m.pack, 2),
-                  Report::number(1e3 * m.whole, 2), Report::number(100 * m.hidden, 0),
-                  Report::number(100 * m.saved, 0), Report::number(100 * m.unhelped_hidden, 0),
-                  Report::number(100 * m.unhelped_saved, 0)});
+      report.row(
+          {Report::text(name), Report::number(static_cast<double>(nodes), 0),
+           Report::number(sum(0), 0), Report::number(sum(1), 0), Report::number(sum(2) / 1e6, 1),
+           Report::number(sum(3) / 1e6, 1), flat(1e3 * m.raw, 2), flat(1e3 * m.exchange, 2),
+           flat(m.ratio, 3), Report::number(1e3 * m.pack, 2), Report::number(1e3 * m.whole, 2),
+           Report::number(100 * m.hidden, 0), Report::number(100 * m.saved, 0),
+           Report::number(100 * m.unhelped_hidden, 0), Report::number(100 * m.unhelped_saved, 0)});
     };
     add("flat", 1, false);
     for (std::int64_t nodes = 2; 2 * nodes <= ranks.size(); nodes *= 2) {
