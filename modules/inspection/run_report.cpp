@@ -90,6 +90,8 @@ std::int64_t add_deck(const std::string& run, Json& report) {
     const LinkPlan::Row& row = plan.links.kinds[kind];
     report["sent_plan"][std::string(kLinkNames[kind])] = row.inside.mean + row.across.mean;
   }
+  if (plan.traffic.shares > 1)
+    report["copies_plan"] = {{"across", plan.traffic.across}, {"inside", plan.traffic.inside}};
   const ModelConfig& model = deck.model;
   if (model.moe.experts == 0) return 0;
   Json names = Json::array();
@@ -131,6 +133,11 @@ void add_profile(const std::string& run, Json& report) {
                        {"parts", parts},
                        {"sent", sent},
                        {"kernels", kernels}};
+  if (profile.copies.tokens > 0) {
+    report["profile"]["copies"] = {{"tokens", profile.copies.tokens},
+                                   {"across", profile.copies.across},
+                                   {"inside", profile.copies.inside}};
+  }
 }
 
 /// The name that tells runs apart: the last part of the path that has one.

@@ -104,7 +104,7 @@ void Block<Real>::dispatch_forward_relay(const Frame& frame, Slot& slot) const {
 }
 
 template <class Real>
-void Block<Real>::dispatch_forward_finish(const Frame& frame, Slot& slot) const {
+void Block<Real>::dispatch_forward_finish(const Frame& frame, Slot& slot) {
   if (moe_) moe_->dispatch_finish(frame.pass, slot.moe);
 }
 
@@ -250,7 +250,7 @@ void Block<Real>::forward(const Frame& frame, Slot& slot, Matrix<Real> h_out) {
 }
 
 template <class Real>
-void Block<Real>::after_gate(const Frame& frame, Slot& slot, Matrix<Real> h_out) const {
+void Block<Real>::after_gate(const Frame& frame, Slot& slot, Matrix<Real> h_out) {
   dispatch_forward_start(frame, slot);
   dispatch_forward_finish(frame, slot);
   experts_forward(frame, slot);

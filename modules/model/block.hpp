@@ -69,7 +69,7 @@ class Block {
                         std::int64_t position);
   void dispatch_forward_start(const Frame& frame, Slot& slot) const;
   void dispatch_forward_relay(const Frame& frame, Slot& slot) const;
-  void dispatch_forward_finish(const Frame& frame, Slot& slot) const;
+  void dispatch_forward_finish(const Frame& frame, Slot& slot);
   void experts_forward(const Frame& frame, Slot& slot) const;
   void combine_forward_start(const Frame& frame, Slot& slot) const;
   void combine_forward_relay(const Frame& frame, Slot& slot) const;
@@ -97,7 +97,7 @@ class Block {
   /// All phases in order, for schedules without overlap.
   void forward(const Frame& frame, Slot& slot, Matrix<Real> h_out);
   /// Those after attention.
-  void after_gate(const Frame& frame, Slot& slot, Matrix<Real> h_out) const;
+  void after_gate(const Frame& frame, Slot& slot, Matrix<Real> h_out);
   void backward_input(const Frame& frame, Slot& slot, Deferred& deferred, Matrix<Real> dh) const;
   void backward_weight(const Frame& frame, Slot& slot, const Deferred& deferred) const;
 

@@ -198,8 +198,10 @@ void Moe<Real>::dispatch_relay(Pass<Real>& pass, Slot& slot) const {
 }
 
 template <class Real>
-void Moe<Real>::dispatch_finish(Pass<Real>& pass, Slot& slot) const {
-  if (!share_.whole()) slot.traffic.dispatch_finish(pass.exec, slot.received);
+void Moe<Real>::dispatch_finish(Pass<Real>& pass, Slot& slot) {
+  if (share_.whole()) return;
+  slot.traffic.dispatch_finish(pass.exec, slot.received);
+  fan_out_.add({slot.selected.rows, slot.traffic.copies()});
 }
 
 template <class Real>

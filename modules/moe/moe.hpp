@@ -25,6 +25,17 @@ enum class Routing {
   replay,    ///< keeps the experts selected by the forward before, so that a derivative is smooth
 };
 
+/// Tokens of a rank that were dispatched where experts are spread over ranks, once for each layer, and the
+/// copies that it sent: of them and, in two hops, of those that it handed on.
+struct FanOut {
+  std::int64_t tokens = 0;
+  TokenCopies copies;
+  void add(const FanOut& other) {
+    tokens += other.tokens;
+    copies.add(other.copies);
+  }
+};
+
 /// Mixture of experts with shared experts and auxiliary-loss-free balancing (DeepSeek-V3 report,
 /// section 2.1.2), in the phases of a layer:
 ///
@@ -94,7 +105,7 @@ class Moe {
   void dispatch_start(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> x2,
                       Slot& slot) const;
   void dispatch_relay(Pass<Real>& pass, Slot& slot) const;
-  void dispatch_finish(Pass<Real>& pass, Slot& slot) const;
+  void dispatch_finish(Pass<Real>& pass, Slot& slot);
   /// shared_out (T, D) is written when there are shared experts.
   void experts_forward(Pass<Real>& pass, Matrix<const Real> x2, Slot& slot,
                        Matrix<Real> shared_out) const;
@@ -139,6 +150,10 @@ class Moe {
   std::vector<std::int64_t>& loads() { return loads_; }
   const std::vector<std::int64_t>& loads() const { return loads_; }
 
+  /// Of all forwards since clear_fan_out().
+  const FanOut& fan_out() const { return fan_out_; }
+  void clear_fan_out() { fan_out_ = {}; }
+
   /// The sum over lanes of one expert's products needs its weights.
   const Linear<Real>& expert_gate_up(std::int64_t e) const { return experts_.gate_up(e); }
   const Linear<Real>& expert_down(std::int64_t e) const { return experts_.down(e); }
@@ -162,6 +177,7 @@ class Moe {
   Ffn<Real> shared_;
   Vector<Real> bias_;
   std::vector<std::int64_t> loads_, uncounted_;  ///< of training; of everything else
+  FanOut fan_out_;
   // Workspace, shared by all layers.
   mutable Matrix<Real> logits_;             ///< (T, E)
   mutable Vector<std::int64_t> bad_token_;  ///< (1)

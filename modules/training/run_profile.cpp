@@ -50,18 +50,23 @@ void write_run_profile(const std::string& run, const RunProfile& profile) {
   Json arena;
   for (std::size_t i = 0; i < kMemoryNames.size(); ++i)
     arena[std::string(kMemoryNames[i])] = profile.arena[i];
-  const Json json = {{"format", kFormat},
-                     {"version", kVersion},
-                     {"ranks", profile.ranks},
-                     {"threads", profile.threads},
-                     {"first_step", profile.first_step},
-                     {"last_step", profile.last_step},
-                     {"seconds", profile.seconds},
-                     {"resident_bytes", {{"started", profile.started}, {"peak", profile.peak}}},
-                     {"arena_bytes", arena},
-                     {"sent_bytes_per_step", sent},
-                     {"parts", parts},
-                     {"kernels", kernels}};
+  Json json = {{"format", kFormat},
+               {"version", kVersion},
+               {"ranks", profile.ranks},
+               {"threads", profile.threads},
+               {"first_step", profile.first_step},
+               {"last_step", profile.last_step},
+               {"seconds", profile.seconds},
+               {"resident_bytes", {{"started", profile.started}, {"peak", profile.peak}}},
+               {"arena_bytes", arena},
+               {"sent_bytes_per_step", sent},
+               {"parts", parts},
+               {"kernels", kernels}};
+  if (profile.copies.tokens > 0) {
+    json["token_copies"] = {{"tokens_per_step", profile.copies.tokens},
+                            {"across_nodes", profile.copies.across},
+                            {"inside_nodes", profile.copies.inside}};
+  }
   replace_text(run_profile_path(run), json.dump(1) + "\n");
 }
 
@@ -93,6 +98,12 @@ RunProfile read_run_profile(const std::string& run) {
            json_real(kind, "inside_most", place), json_real(kind, "across_mean", place),
            json_real(kind, "across_most", place)});
     }
+  }
+  if (json.contains("token_copies")) {
+    const nlohmann::json& copies = json_member(json, "token_copies", place);
+    profile.copies = {json_real(copies, "tokens_per_step", place),
+                      json_real(copies, "across_nodes", place),
+                      json_real(copies, "inside_nodes", place)};
   }
   for (const nlohmann::json& part : json_array(json, "parts", place)) {
     profile.parts.push_back({json_string(part, "name", place), json_integer(part, "calls", place),

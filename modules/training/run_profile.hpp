@@ -37,6 +37,15 @@ struct RunProfile {
   };
   std::vector<Sent> sent;
 
+  /// Where experts are spread over ranks: tokens that the MoE layers of all ranks had in a step, mean over the
+  /// steps of this start, and the copies that one of them was sent in: to other nodes and to other ranks of a
+  /// node, mean over these tokens. No tokens: experts are not spread, or there was no step.
+  struct TokenCopies {
+    double tokens = 0;
+    double across = 0, inside = 0;
+  };
+  TokenCopies copies;
+
   // Bytes; the largest of all ranks.
   std::int64_t started = 0;  ///< resident before the session took anything: program and libraries
   std::int64_t peak = 0;     ///< resident at most so far

@@ -78,6 +78,7 @@ class TrainingSession {
   void print_sample(std::int64_t step);
   RunProfile profile();
   std::vector<RunProfile::Sent> sent_in_a_step() const;
+  RunProfile::TokenCopies copies_of_a_token() const;
   void write_profile();
   void print_timers();
   void print_end(ExitCode code);
@@ -122,6 +123,7 @@ class TrainingSession {
   double last_save_at_ = 0;       ///< of the stop watch
   double mean_step_seconds_ = 0;
   LinkBytes sent_;  ///< by this rank, in the steps of this start
+  FanOut fan_out_;  ///< of its tokens in them
   struct {
     std::size_t validation, sample, checkpoint;
   } part_;  ///< of the trainer's timers

@@ -35,6 +35,7 @@ ExitCode TrainingSession::steps() {
     const StepReport report = traced ? recorded_step(sample) : trainer_.step(step_, sample);
     const double seconds = stop_->elapsed() - begin;
     sent_ += trainer_.sent();
+    fan_out_.add(trainer_.fan_out());
     if (traced) write_trace(report.step);
     mean_step_seconds_ =
         mean_step_seconds_ == 0 ? seconds : 0.95 * mean_step_seconds_ + 0.05 * seconds;

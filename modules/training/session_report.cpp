@@ -144,6 +144,18 @@ std::vector<RunProfile::Sent> TrainingSession::sent_in_a_step() const {
   return sent;
 }
 
+/// Over the steps so far, of all ranks and their MoE layers.
+RunProfile::TokenCopies TrainingSession::copies_of_a_token() const {
+  std::array<std::int64_t, 3> sums = {fan_out_.tokens, fan_out_.copies.across,
+                                      fan_out_.copies.inside};
+  ranks_.sum(sums);
+  if (sums[0] == 0) return {};
+  const auto tokens = static_cast<double>(sums[0]);
+  const auto steps = static_cast<double>(step_ - first_step_);
+  return {tokens / steps, static_cast<double>(sums[1]) / tokens,
+          static_cast<double>(sums[2]) / tokens};
+}
+
 /// Time, memory and messages of all ranks; kernels of this one.
 RunProfile TrainingSession::profile() {
   const auto& parts = trainer_.timers().parts();
@@ -167,6 +179,7 @@ RunProfile TrainingSession::profile() {
     result.parts.push_back({parts[i].name, parts[i].calls, slowest[i], mean[i] / ranks_.size()});
   result.kernels = kernel_times_.kernels();
   result.sent = sent_in_a_step();
+  result.copies = copies_of_a_token();
   result.started = bytes[0];
   result.peak = bytes[1];
   std::copy(bytes.begin() + 2, bytes.end(), result.arena.begin());
@@ -207,6 +220,10 @@ void TrainingSession::print_timers() {
                        kind.inside_mean / 1e6, kind.inside_most / 1e6, kind.across_mean / 1e6,
                        kind.across_most / 1e6);
   }
+  if (now.copies.tokens > 0)
+    Log::global().info(
+        "copies of a token in a layer: {:.2f} to other nodes, {:.2f} to other ranks of a node",
+        now.copies.across, now.copies.inside);
 }
 
 /// What was done, where it lies, and how to go on.

@@ -151,6 +151,8 @@ StepReport Trainer::step(std::int64_t step, const Sample& sample) {
   update(report);
   fence(pass_.exec, "moray::trainer: end of the step");
   sent_ = sent_so_far() - before;
+  fan_out_ = {};
+  for (const Moe<float>* moe : model_.moe_layers()) fan_out_.add(moe->fan_out());
   return report;
 }
 
@@ -205,6 +207,7 @@ void Trainer::clear_sums() {
   model_.clear_gradients(pass_.exec);
   for (Moe<float>* moe : model_.moe_layers()) {
     std::fill(moe->loads().begin(), moe->loads().end(), 0);
+    moe->clear_fan_out();
   }
   std::fill(use_losses_.begin(), use_losses_.end(), ExactSum());
   balance_ = ExactSum();

@@ -94,6 +94,8 @@ class Trainer {
   const PipelineSchedule& last_schedule() const { return steps_; }
   /// What this rank sent in the last step, by kind.
   const LinkBytes& sent() const { return sent_; }
+  /// What became of this rank's tokens in the last step, over its MoE layers.
+  const FanOut& fan_out() const { return fan_out_; }
 
  private:
   friend class TrainingWork;
@@ -150,6 +152,7 @@ class Trainer {
   ExactSum balance_;
   SentBytes embedding_sent_;  ///< in messages, since the beginning
   LinkBytes sent_;
+  FanOut fan_out_;
   Timers timers_;
   struct {
     std::size_t step, data, reduce, update;

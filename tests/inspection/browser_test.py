@@ -160,6 +160,20 @@ def check_sent(seen, run):
         check(name == "tokens" or values["planned"] == values["sent"], f"{name}: {values}")
 
 
+def check_copies(seen, run):
+    """In how many copies a token went: as profile.json counts, beside what the plan says of the deck."""
+    with open(os.path.join(run, "profile.json"), encoding="utf-8") as file:
+        counted = json.load(file)["token_copies"]
+    deck = os.path.join(run, "resolved.yaml")
+    done = subprocess.run([MORAY, "plan", deck, "--json"], capture_output=True, text=True, check=True)
+    planned = json.loads(done.stdout)["traffic"]
+    for kind, across, inside in (("counted", counted["across_nodes"], counted["inside_nodes"]),
+                                 ("planned", planned["copies_across_nodes"], planned["copies_inside_nodes"])):
+        values = {r["series"]: number(r["value"]) for r in seen["copies"][kind]["rows"]}
+        check(abs(values["to other nodes"] - across) < 1e-4 and abs(values["to ranks of its node"] - inside) < 1e-4, f"{kind}: {values}")
+    check(0 < counted["across_nodes"] <= 1 and counted["inside_nodes"] == 0, f"two nodes of a rank: {counted}")
+
+
 def check_fp8(browser, page, run):
     """What quantisation did, as `inspect --fp8` says: curves over steps, and a map of the scales of each role."""
     done = subprocess.run([MORAY, "inspect", run, "--fp8", "--json"], capture_output=True, text=True, check=True)
@@ -355,6 +369,7 @@ def main(browser, work):
             check_timeline(seen, three)
             check_ticks(seen["timeline"]["ticks"], "ms")
             check_sent(seen, three)
+            check_copies(seen, three)
         browse(browser, page, NOTHING, width=400)
         slow_down(three, 12.3e6)
         moray("inspect", "--html", page, three)

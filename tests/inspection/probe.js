@@ -169,6 +169,9 @@ try {
     kSeen.kernel = hover_bar('#chart-kernels .bar rect');
     kSeen.timer = hover_bar('#chart-timers [data-series="step/forward"] rect');
   }
+  if (document.querySelector('#chart-copies'))
+    kSeen.copies = Object.fromEntries([...document.querySelectorAll('#chart-copies .bar')].map((bar) =>
+      [bar.dataset.kind, hover_bar(`#chart-copies [data-kind="${bar.dataset.kind}"] rect[data-series="across"]`)]));
   if (document.querySelector('#chart-sent'))
     kSeen.sent = Object.fromEntries([...document.querySelectorAll('#chart-sent .bar')].map((bar) =>
       [bar.dataset.series, hover_bar(`#chart-sent [data-series="${bar.dataset.series}"] rect[data-series="across"]`)]));

@@ -240,6 +240,7 @@ TEST_CASE("the profile of a run reads back", "[report]") {
   profile.parts = {{"step", 10, 8.5, 8.25}, {"step/forward", 10, 3, 2}, {"samples", 0, 0, 0}};
   profile.kernels = {{"moray::gemm::portable", 7, 1.5}};
   profile.sent = {{"tokens", 1.5, 2, 3.5, 4}};
+  profile.copies = {64, 0.75, 0.5};
   profile.started = 1000;
   profile.peak = 5000;
   profile.arena = {1, 2, 3, 4, 5, 6};
@@ -258,6 +259,9 @@ TEST_CASE("the profile of a run reads back", "[report]") {
   CHECK(read.sent[0].inside_most == 2);
   CHECK(read.sent[0].across_mean == 3.5);
   CHECK(read.sent[0].across_most == 4);
+  CHECK(read.copies.tokens == 64);
+  CHECK(read.copies.across == 0.75);
+  CHECK(read.copies.inside == 0.5);
 
   REQUIRE(read.kernels.size() == 1);
   CHECK(read.kernels[0].name == "moray::gemm::portable");
@@ -266,6 +270,7 @@ TEST_CASE("the profile of a run reads back", "[report]") {
   make_folder(run / "checkpoints");
   const Json report = report_of_run(run.path());
   CHECK(report["profile"]["kernels"][0]["seconds"] == 1.5);
+  CHECK(report["profile"]["copies"]["across"] == 0.75);
   CHECK(report["memory"]["started"] == 1000);
   CHECK(report["memory"]["peak"] == 5000);
   CHECK(report["profile"]["parts"].size() == 2);  // those that ran

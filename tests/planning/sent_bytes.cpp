@@ -3,10 +3,13 @@
 // plan says of the deck: exactly. Tokens: for the experts that were chosen, or with --even, where every token
 // goes to all experts, from the deck alone. Over all layouts every kind is sent, both ways.
 #include <cmath>
+#include <set>
+#include <utility>
 
 #include "data/data.hpp"
 #include "mpi_program.hpp"
 #include "planning/link_plan.hpp"
+#include "planning/plan.hpp"
 #include "training/trainer.hpp"
 
 namespace moray {
@@ -23,6 +26,7 @@ class FlowProbe : public Probe<float> {
     std::vector<std::int32_t> selected(static_cast<std::size_t>(values.rows * values.cols));
     copy_to_host(values.data, selected.size(), selected.data());
     add_flows(share_, moe_.experts, moe_.top_k, selected, flows_);
+    if (!share_.whole()) count_copies(selected);
   }
   void enter(const char*, std::int64_t, const BatchLayout&) override {}
   void rows(const char*, Matrix<const float>, std::int64_t, std::int64_t) override {}
@@ -43,11 +47,54 @@ class FlowProbe : public Probe<float> {
     return {value(0), value(1), value(2), value(3)};
   }
 
+  /// Of the tokens of this rank since the last call, wherever their copies are made.
+  FanOut take_fan_out() { return std::exchange(fan_out_, {}); }
+
  private:
+  /// Token by token: the ranks and nodes that have its experts.
+  void count_copies(const std::vector<std::int32_t>& selected) {
+    const std::int64_t in_node = share_.node_ranks > 0 ? share_.node_ranks : share_.shares;
+    const std::int64_t local = moe_.experts / share_.shares;
+    const auto top_k = static_cast<std::size_t>(moe_.top_k);
+    for (std::size_t t = 0; t < selected.size(); t += top_k) {
+      std::set<std::int64_t> ranks, nodes;
+      for (std::size_t k = t; k < t + top_k; ++k) {
+        ranks.insert(selected[k] / local);
+        nodes.insert(selected[k] / local / in_node);
+      }
+      ++fan_out_.tokens;
+      const std::int64_t here = share_.share / in_node;
+      for (const std::int64_t node : nodes)
+        fan_out_.copies.across += share_.two_hops && node != here;
+      for (const std::int64_t rank : ranks) {
+        const std::int64_t node = rank / in_node;
+        if (!share_.two_hops && node != here) ++fan_out_.copies.across;
+        // In two hops it came to the rank of that node which has this one's place there.
+        const std::int64_t from = node * in_node + share_.share % in_node;
+        if ((share_.two_hops || node == here) && rank != from) ++fan_out_.copies.inside;
+      }
+    }
+  }
+
   ExpertShare share_;
   MoeConfig moe_;
   std::vector<TokenFlow> flows_;
+  FanOut fan_out_;
 };
+
+/// Whether the fan-out that all ranks counted is not what is expected of their tokens; says how.
+bool wrong_fan_out(const std::string& name, const Communicator& ranks, const FanOut& counted,
+                   const FanOut& expected) {
+  std::int64_t sums[6] = {counted.tokens,         expected.tokens,       counted.copies.across,
+                          expected.copies.across, counted.copies.inside, expected.copies.inside};
+  ranks.sum(sums);
+  const bool wrong = sums[0] != sums[1] || sums[2] != sums[3] || sums[4] != sums[5];
+  if (wrong && ranks.rank() == 0) {
+    fmt::print("{}: tokens {} for {}, copies across nodes {} for {}, inside {} for {}\n", name,
+               sums[0], sums[1], sums[2], sums[3], sums[4], sums[5]);
+  }
+  return wrong;
+}
 
 /// How many kinds are not what was planned; says which.
 std::int64_t differences(const std::string& name, const Communicator& ranks,
@@ -92,6 +139,15 @@ std::int64_t train(const NamedLayout& named, const Deck& deck, bool even, const 
     LinkBytes planned = planner.links(place);
     planned[LinkKind::tokens] = planner.tokens(place, flow);
     wrong += differences(named.name, ranks, planned, trainer.sent());
+    FanOut expected = probe.take_fan_out();
+    if (even) {  // from the deck alone
+      const TrafficPlan traffic = make_plan(deck).traffic;
+      const auto tokens = static_cast<double>(trainer.fan_out().tokens);
+      expected.tokens = trainer.fan_out().tokens;
+      expected.copies.across = std::llround(traffic.across * tokens);
+      expected.copies.inside = std::llround(traffic.inside * tokens);
+    }
+    wrong += wrong_fan_out(named.name, ranks, trainer.fan_out(), expected);
     all += trainer.sent();
     trainer.evaluate(3, sample);  // is no part of a step
   }

@@ -1,4 +1,4 @@
-// Horizontal bars: memory planned and measured, what ranks sent, the timer tree, and kernels.
+// Horizontal bars: memory planned and measured, what ranks sent, copies of a token, the timer tree, and kernels.
 
 // Where there is room names stand to the left of their bars, else above them.
 const kBar = {height: 20, gap: 8, above: 14, label: 150, kernel: 210, value: 150};
@@ -98,6 +98,28 @@ function draw_sent(card) {
     const prefix = runs.length > 1 ? `${run.name} ` : '';
     draw_bar(frame, n * runs.length + i, {label: prefix + label, segments, value: bytes_text(sum), data: {'data-run': run.index, 'data-series': name}});
   }));
+  card.legend.replaceChildren(...kSentWays.map(([, text, colour]) => html('span', {class: 'key'}, swatch(colour, 'block'), text)));
+}
+
+// In how many copies a token went to the experts of a layer: planned with even experts, and counted.
+function draw_copies(card) {
+  const runs = shown_runs().filter((run) => run.profile?.copies);
+  const bars = runs.flatMap((run) => [['planned', run.copies_plan], ['counted', run.profile.copies]].filter(([, copies]) => copies).map(([kind, copies]) => ({run, kind, copies})));
+  const most = Math.max(1e-9, ...bars.map(({copies}) => copies.inside + copies.across));
+  const frame = bars_svg(card, bars.length, 'copies of a token in a layer');
+  const x = scale_of([0, most], [frame.left, frame.width - frame.right]);
+  bars.forEach(({run, kind, copies}, i) => {
+    const label = runs.length > 1 ? `${run.name} ${kind}` : kind;
+    const tip = () => tip_rows(label, [...kSentWays.map(([way, text]) => [text, copies[way].toFixed(4)]),
+      ...copies.tokens === undefined ? [] : [['tokens in a step, over layers', grouped(Math.round(copies.tokens))]]]);
+    let from = 0;
+    const segments = kSentWays.map(([way, , colour]) => {
+      const start = from;
+      from += copies[way];
+      return {name: way, from: x(start), to: x(from), colour, tip};
+    });
+    draw_bar(frame, i, {label, segments, value: from.toFixed(2), data: {'data-run': run.index, 'data-kind': kind}});
+  });
   card.legend.replaceChildren(...kSentWays.map(([, text, colour]) => html('span', {class: 'key'}, swatch(colour, 'block'), text)));
 }
 

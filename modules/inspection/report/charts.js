@@ -96,6 +96,11 @@ const kCharts = [
     has: (run) => run.profile?.sent?.length > 0,
   },
   {
+    id: 'copies', section: 'Machine', title: 'Copies of a token in a layer', unit: '1', wide: true, draw: draw_copies,
+    note: 'Of the newest start, mean over its tokens: those counted, and those planned if experts are even. In two hops a copy to a node is handed on inside it.',
+    has: (run) => run.profile?.copies,
+  },
+  {
     id: 'timers', section: 'Machine', title: 'Time of each part', unit: '1', wide: true, draw: draw_timers,
     note: 'Of the newest start of the run, slowest rank; the share is that of all its time.',
     has: (run) => run.profile?.parts.length > 0,
