@@ -56,8 +56,9 @@ std::vector<Kind> kinds() {
     const bool exact = all.empty();
     all.push_back({exact ? "float32" : "float32, vendor", {"precision.compute=float32", kernels}});
     all.push_back({exact ? "bf16" : "bf16, vendor", {"precision.compute=bf16", kernels}});
-    all.push_back({exact ? "fp8" : "fp8, vendor",
-                   {"precision.compute=fp8", "precision.scales=power_of_two", kernels}});
+    // Vendor products take scales of powers of two only; exact ones those of the deck, by default float32.
+    all.push_back({exact ? "fp8" : "fp8, vendor", {"precision.compute=fp8", kernels}});
+    if (!exact) all.back().overrides.push_back("precision.scales=power_of_two");
   }
   return all;
 }
@@ -85,7 +86,9 @@ int bench_step(const Options& options, const BenchOptions& wanted) {
     const std::vector<Timing> timings = time_in_turn(contestants, wanted.seconds);
     Report report("moray bench step " + path, {"step", "ms", "+-%", "times", "/float32"});
     report.fact("threads", fmt::format("{}", ExecSpace().concurrency()));
-    report.fact("fp8", "scales are powers of two, as vendor products need");
+    report.fact(
+        "fp8",
+        "vendor: scales are powers of two, which its products need; exact: those of the deck");
     report.fact("vendor", fmt::format("run.determinism run; mixed products: {}",
                                       variant_name(selected_variant(Op::mixed_gemm))));
     report.fact("time", "of the processor, median of steps in turn");

@@ -88,8 +88,9 @@ void declare(Section& section, PrecisionConfig& config) {
       .one_of({"float32", "bf16", "fp8"});
   section
       .key("scales", config.scales,
-           "Scales of FP8 blocks. What is sent to experts and what is kept of attention always has "
-           "powers of two.")
+           "Scales of FP8 blocks. What is sent to experts and what is kept as E5M6 always has "
+           "powers "
+           "of two. Under run.determinism run a vendor's products need power_of_two.")
       .one_of({"float32", "power_of_two"})
       .source("DeepSeek-V3 report, section 3.3");
   section

@@ -61,9 +61,15 @@ void TrainingSession::banner() const {
       root() && deck_.parallel.traffic == "two_hop" && !problem.empty()) {
     log.warn(
         "traffic: two_hop needs an expert group that spans nodes of a power of two of ranks, but "
-        "{}: "
-        "it runs flat",
+        "{}: it runs flat",
         problem);
+  }
+  const PrecisionConfig& precision = deck_.model.precision;
+  if (root() && deck_.run.determinism == "run" && precision.compute == "fp8" &&
+      precision.scales == "float32") {
+    log.warn(
+        "run.determinism run: products in FP8 stay those of exact runs, as a vendor's take "
+        "precision.scales = power_of_two only");
   }
   log.info(
       "model    {} parameters in {} tensors, {} layers of width {}, {} MoE layers of {} experts",

@@ -39,3 +39,22 @@ TEST_CASE("bf16 is rounded to nearest even, denormals and infinity included", "[
     CHECK(back != back);
   }
 }
+
+TEST_CASE("every code of bf16 decodes to its fields, and encoding takes it back", "[bf16]") {
+  for (std::uint32_t code = 0; code < 0x10000; ++code) {
+    const int field = static_cast<int>(code >> 7 & 0xffU);
+    const auto fraction = static_cast<double>(code & 0x7fU);
+    const float value = bf16_decode(static_cast<std::uint16_t>(code));
+    if (field == 0xff && fraction > 0) {  // its bits stay, made quiet
+      CHECK(value != value);
+      CHECK(bf16_encode(value) == (code | 0x40U));
+      continue;
+    }
+    const double magnitude = field == 0xff ? INFINITY
+                             : field == 0  ? std::ldexp(fraction, -133)
+                                           : std::ldexp(128 + fraction, field - 134);
+    if (static_cast<double>(value) != (code < 0x8000U ? magnitude : -magnitude))
+      FAIL("code " << std::hex << code);
+    CHECK(bf16_encode(value) == code);
+  }
+}

@@ -22,7 +22,7 @@ way() {
   shift
   cmake -S "$source" -B "$folder/$name" -G Ninja -DCMAKE_BUILD_TYPE=Release "${launcher[@]}" "$@" >/dev/null
   cmake --build "$folder/$name" --target golden >/dev/null
-  for deck in dense moe mtp yarn; do
+  for deck in dense moe mtp yarn bf16 fp8; do
     echo "$name $deck"
     "$folder/$name/tests/golden/golden" "$source/tests/golden/$deck.yaml" || failed=1
   done

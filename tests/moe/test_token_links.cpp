@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "catch.hpp"
+#include "moe/row_format.hpp"
 
 using namespace moray;
 
@@ -111,4 +112,16 @@ TEST_CASE("a token of DeepSeek-V3 crosses to fewer nodes than it has experts", "
   CHECK(flow.across_out < 4);
   CHECK(flow.across_out > 3);
   CHECK(even_flows(group, limited(256, 8, 1, 1))[0].across_out > 4.5);
+}
+
+/// Of DeepSeek-V3, width 7168: a byte a channel and a byte for each 128 of them; bf16 back.
+TEST_CASE("a token takes these bytes on the wire", "[links]") {
+  CHECK(row_bytes<float>(RowFormat::e4m3, 7168) == 7168 + 56);
+  CHECK(row_bytes<float>(RowFormat::bf16, 7168) == 14336);
+  CHECK(row_bytes<float>(RowFormat::real, 7168) == 28672);
+  CHECK(row_bytes<float>(RowFormat::e4m3, 130) == 132);  // 130 + 2
+  CHECK(row_bytes<float>(RowFormat::e4m3, 129) == 132);  // 129 + 2 + 1 to a whole word
+  CHECK(sum_bytes<float>(RowFormat::e4m3, 7168) == 14336);
+  CHECK(sum_bytes<float>(RowFormat::bf16, 7168) == 14336);
+  CHECK(sum_bytes<float>(RowFormat::real, 7168) == 28672);
 }

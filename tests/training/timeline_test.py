@@ -87,27 +87,29 @@ def check_track(track, wanted):
             assert name.split(",")[0][-1] in inside[0][0], (name, inside)
 
 
-PHASE = re.compile(r"(attention|experts|(?:dispatch|combine) (?:start|finish)) ([FBW]), layer (\d+)")
+PHASE = re.compile(r"(attention|experts|(?:dispatch|combine) (?:start|relay|finish)) ([FBW]), layer (\d+)")
 
 
-def overlapped_order(forward, backward):
+def overlapped_order(forward, backward, relayed):
     """What an overlapped op of these layers does in turn: each exchange of one micro-batch runs under the computation of the
-    other (DeepSeek-V3 report, figure 4)."""
+    other (DeepSeek-V3 report, figure 4), and each of two hops in the layers that are `relayed`."""
     order = [("combine start", "B", backward[0])] if backward else []
     for i in range(max(len(forward), len(backward))):
         f = forward[i] if i < len(forward) else None
         b = backward[i] if i < len(backward) else None
         after = backward[i + 1] if i + 1 < len(backward) else None
-        order += [("attention", "F", f), ("combine finish", "B", b), ("dispatch start", "F", f), ("experts", "B", b), ("dispatch finish", "F", f),
-                  ("dispatch start", "B", b), ("experts", "W", b), ("experts", "F", f), ("dispatch finish", "B", b), ("combine start", "F", f),
-                  ("attention", "B", b), ("combine start", "B", after), ("attention", "W", b), ("combine finish", "F", f)]
-    return [phase for phase in order if phase[2] is not None]
+        order += [("attention", "F", f), ("combine finish", "B", b), ("dispatch start", "F", f), ("experts", "B", b), ("dispatch relay", "F", f),
+                  ("experts", "B", b), ("dispatch finish", "F", f), ("dispatch start", "B", b), ("experts", "W", b), ("dispatch relay", "B", b),
+                  ("experts", "F", f), ("dispatch finish", "B", b), ("combine start", "F", f), ("attention", "B", b), ("combine relay", "F", f),
+                  ("combine start", "B", after), ("attention", "W", b), ("combine relay", "B", after), ("combine finish", "F", f)]
+    return [phase for phase in order if phase[2] is not None and (phase[2] in relayed or "relay" not in phase[0])]
 
 
-def check_overlaps(track):
+def check_overlaps(track, two_hops):
     """Of the overlapped ops of a rank: their phases come in that order, and computation of one micro-batch lies between the
-    start and the finish of each exchange of the other. Phases of other names may come between. Returns the number of exchanges."""
-    exchanges = 0
+    start and the finish of each exchange of the other; with two hops, before and after its relay. Returns the number of
+    exchanges."""
+    exchanges = hops = 0
     for name, category, begin, end in ops_of(track):
         if category != "overlapped":
             continue
@@ -119,16 +121,23 @@ def check_overlaps(track):
         phases.sort(key=lambda p: p[1])
         forward, backward = ([p[0][2] for p in phases if p[0][:2] == ("attention", part)] for part in "FB")
         assert forward == sorted(forward) and backward == sorted(backward, reverse=True) and forward and backward, (name, phases)
-        assert [p[0] for p in phases] == overlapped_order(forward, backward), (name, [p[0] for p in phases])
+        relayed = {p[0][2] for p in phases if "relay" in p[0][0]}
+        assert [p[0] for p in phases] == overlapped_order(forward, backward, relayed), (name, [p[0] for p in phases])
         times = {p[0]: p[1:] for p in phases}
         for i in range(min(len(forward), len(backward))):  # where both have layers
             for exchange, part, layer in (("dispatch", "F", forward[i]), ("combine", "F", forward[i]), ("combine", "B", backward[i]),
                                           ("dispatch", "B", backward[i])):
                 other = "BW" if part == "F" else "F"
-                started, finish = times[f"{exchange} start", part, layer][1], times[f"{exchange} finish", part, layer][0]
-                under = [p for p in phases if p[0][0] in ("attention", "experts") and p[0][1] in other and started <= p[1] and p[2] <= finish]
-                assert under, (name, exchange, part, layer, phases)
+                ways = [(times[f"{exchange} start", part, layer][1], times[f"{exchange} finish", part, layer][0])]
+                relay = times.get((f"{exchange} relay", part, layer))
+                if relay:  # nothing comes before the first exchange of B
+                    ways = [(ways[0][0], relay[0]), (relay[1], ways[0][1])]
+                    hops += 1
+                for started, finish in ways:
+                    assert any(p[0][0] in ("attention", "experts") and p[0][1] in other and started <= p[1] and p[2] <= finish
+                               for p in phases), (name, exchange, part, layer, phases)
                 exchanges += 1
+    assert (hops > 0) == two_hops, (hops, two_hops)
     return exchanges
 
 
@@ -200,7 +209,7 @@ def check_step(folder, step, pipeline, data):
         assert sorted(tracks) == list(range(pipeline))
         for p, track in tracks.items():
             check_track(track, lists[p])
-            assert check_overlaps(track) > 0, (j, p)
+            assert check_overlaps(track, two_hops=data > 1) > 0, (j, p)
             check_early_reduce(track)
             rank = next(r for r in timeline["ranks"] if (r["data"], r["pipeline"]) == (j, p))
             for key, column in (("start_us", 2), ("end_us", 3)):

@@ -1,4 +1,4 @@
-// verify_layouts DECK LIST [--expect TEXT]: every layout of the list against the first, 2 steps. With
+// verify_layouts DECK LIST [--expect TEXT | key=value...]: every layout of the list against the first, 2 steps. With
 // --expect a layout must differ, and its difference must say TEXT: for programs with a fault.
 #include <Kokkos_Core.hpp>
 
@@ -13,18 +13,23 @@ int main(int argc, char** argv) {
   Kokkos::initialize(argc, argv);
   try {
     const Communicator world = Communicator::world();
-    MORAY_REQUIRE(argc == 3 || (argc == 5 && std::string(argv[3]) == "--expect"));
+    const bool fault = argc == 5 && std::string(argv[3]) == "--expect";
+    MORAY_REQUIRE(argc >= 3);
+    const std::vector<std::string> keys(argv + 3, argv + (fault ? 3 : argc));
     const std::vector<NamedLayout> layouts = parse_layouts(argv[2]);
     std::vector<Deck> decks;
-    for (const NamedLayout& layout : layouts)
-      decks.push_back(read_deck(argv[1], layout.overrides(), nullptr, layout.ranks()));
+    for (const NamedLayout& layout : layouts) {
+      std::vector<std::string> overrides = layout.overrides();
+      overrides.insert(overrides.end(), keys.begin(), keys.end());
+      decks.push_back(read_deck(argv[1], overrides, nullptr, layout.ranks()));
+    }
     const std::vector<Verdict> verdicts = verify_layouts(layouts, decks, ".", 2, world);
     std::int64_t wrong = 0;
     for (std::size_t i = 0; i < verdicts.size() && world.rank() == 0; ++i) {
       const std::string& difference = verdicts[i].difference;
       fmt::print("{}: {}\n", layouts[i + 1].name, verdicts[i].equal ? "equal" : difference);
       const bool expected =
-          argc == 5 ? difference.find(argv[4]) != std::string::npos : verdicts[i].equal;
+          fault ? difference.find(argv[4]) != std::string::npos : verdicts[i].equal;
       if (!expected) ++wrong;
     }
     world.maximum(std::span(&wrong, 1));
