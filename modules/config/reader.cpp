@@ -236,15 +236,15 @@ void apply_override(Node& tree, const std::string& text, Problems& problems) {
   *node = std::move(value);
 }
 
-std::string read_deck_file(const std::string& path) {
+std::string read_deck_file(const std::string& path, std::string_view what) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              &std::fclose);
   if (file == nullptr)
-    fail(ExitCode::usage, "{}: cannot open the deck: {}", path, std::strerror(errno));
+    fail(ExitCode::usage, "{}: cannot open {}: {}", path, what, std::strerror(errno));
   std::string text(kLargestDeck + 1, '\0');
   text.resize(std::fread(text.data(), 1, text.size(), file.get()));
   if (std::ferror(file.get()) != 0)
-    fail(ExitCode::usage, "{}: cannot read the deck: {}", path, std::strerror(errno));
+    fail(ExitCode::usage, "{}: cannot read {}: {}", path, what, std::strerror(errno));
   return text;
 }
 

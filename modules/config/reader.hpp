@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/place.hpp"
@@ -19,7 +20,8 @@ void read_sections(Section& root, const Node& tree, const std::string& folder, P
 /// Checks the rules of all sections whose keys could be read.
 void check_rules(Section& root, Problems& problems);
 
-/// A file's bytes. Throws Error(io) when it cannot be read or is larger than a deck may be.
-std::string read_deck_file(const std::string& path);
+/// The bytes of a file that messages call `what`, as many as a deck may have and one more. Throws Error(usage)
+/// when it cannot be read.
+std::string read_deck_file(const std::string& path, std::string_view what = "the deck");
 
 }  // namespace moray

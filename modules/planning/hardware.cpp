@@ -59,7 +59,7 @@ void declare(Section& root, Hardware& h) {
 Hardware read_hardware(const std::string& path) {
   Hardware hardware;
   Problems problems;
-  const Node tree = parse_yaml(read_deck_file(path), problems);
+  const Node tree = parse_yaml(read_deck_file(path, "the hardware file"), problems);
   Section root("", "", Resume::free);
   declare(root, hardware);
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();

@@ -42,7 +42,7 @@ struct Hardware {
 };
 void declare(Section& root, Hardware& hardware);
 
-/// Throws Error(usage) that lists every problem with its place, Error(io) when it cannot be read.
+/// Throws Error(usage) that lists every problem with its place, or says why the file cannot be read.
 Hardware read_hardware(const std::string& path);
 
 }  // namespace moray

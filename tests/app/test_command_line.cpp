@@ -95,6 +95,9 @@ TEST_CASE("schedules are planned from a deck and options", "[app]") {
   const Run machine = moray(v3 + h800);
   CHECK(contains(machine, "DOES NOT FIT the 74.51 GiB of a rank of 2048 H800"));
   CHECK(contains(machine, "total             203,647,179,008         189.66 GiB"));
+  const Run missing = moray(v3 + " --hardware no.yaml");
+  CHECK(missing.code == 2);
+  CHECK(missing.text == "no.yaml: cannot open the hardware file: No such file or directory\n");
   const Run large = moray(v3 + " precision.compute=float32 run.recompute=false" + h800);
   CHECK(contains(large, "\n    with run.recompute=true     "));
   CHECK(
