@@ -132,7 +132,7 @@ int plan(const Options& options) {
   std::optional<Hardware> hardware;
   if (!options.hardware.empty()) hardware = read_hardware(options.hardware);
   const Hardware* machine = hardware ? &*hardware : nullptr;
-  const ScheduleComparison schedules = compare_schedules(options, deck, plan.parameters, machine);
+  const ScheduleComparison schedules = compare_schedules(options, deck, plan.links, machine);
   if (options.json) {
     print_json(options.deck, plan, machine, schedules);
   } else {

@@ -1,6 +1,7 @@
 #include "plan_schedules.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <filesystem>
 #include <fstream>
@@ -10,6 +11,7 @@
 #include "pipeline/picture.hpp"
 #include "pipeline/trace.hpp"
 #include "planning/hardware.hpp"
+#include "training/deck.hpp"
 #include "training/layout_rules.hpp"
 
 namespace moray {
@@ -127,10 +129,45 @@ void write_pictures(const Options& options, const ScheduleComparison& c) {
   if (!options.trace.empty()) write_file(options.trace, perfetto_trace(timelines, 1000));
 }
 
+/// The deck's keys that lay it out as the plan of one schedule is.
+std::vector<std::string> layout_keys(const Options& options, const Deck& deck,
+                                     const SchedulePlan& plan) {
+  std::vector<std::string> keys;
+  if (plan.shape.kind != pipeline_shape(deck, 0, 1).kind)
+    keys.push_back(fmt::format("parallel.schedule={}", schedule_name(plan.shape.kind)));
+  if (plan.shape.ranks != deck.parallel.pipeline)
+    keys.push_back(fmt::format("parallel.pipeline={}", plan.shape.ranks));
+  if (!options.stages.empty() && options.stages != "equal" &&
+      options.stages != deck.parallel.stages)
+    keys.push_back("parallel.stages=" + options.stages);
+  return keys;
+}
+
+/// The step of one schedule on a machine. Another layout than the deck's sends other bytes.
+void predict(const Options& options, const Deck& deck, const LinkPlan& links,
+             ScheduleComparison& c) {
+  const std::vector<std::string> keys = layout_keys(options, deck, c.plans[0]);
+  LinkPlan sent = links;
+  if (!keys.empty()) {
+    std::vector<std::string> overrides = options.overrides;
+    overrides.insert(overrides.end(), keys.begin(), keys.end());
+    const DeckReading other = try_read_deck(options.deck, overrides, options.ranks);
+    if (!other.problems.empty()) {
+      c.no_step = fmt::format("the deck has no layout with {}", fmt::join(keys, " "));
+      return;
+    }
+    sent = plan_links(other.deck);
+  }
+  if (sent.sums_unknown)
+    c.no_step = "MPI chooses the ways of sums, as the data ranks are no power of two";
+  else
+    c.step = predict_step(c.plans[0], optimizer_seconds(sent, *c.hardware));
+}
+
 }  // namespace
 
 ScheduleComparison compare_schedules(const Options& options, const Deck& deck,
-                                     const ParameterPlan& parameters, const Hardware* hardware) {
+                                     const LinkPlan& links, const Hardware* hardware) {
   ScheduleComparison c;
   const std::vector<ScheduleKind> kinds = kinds_of(options, deck);
   if (kinds.empty()) return c;
@@ -139,10 +176,7 @@ ScheduleComparison compare_schedules(const Options& options, const Deck& deck,
   if (kinds.size() == 1 && !c.plans[0].problem.empty())
     fail(ExitCode::usage, "{}", c.plans[0].problem);
   if (kinds.size() == 1 && c.hardware) {
-    const PipelineShape& shape = c.plans[0].shape;
-    const double data = static_cast<double>(deck.run.ranks) / shape.ranks;
-    c.step =
-        predict_step(c.plans[0], optimizer_bytes(deck, parameters, shape, data), c.hardware->link);
+    predict(options, deck, links, c);
     if (c.hardware->published.deck != deck.run.name) c.hardware->published = {};
   }
   write_pictures(options, c);

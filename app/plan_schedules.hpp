@@ -15,14 +15,16 @@ struct ScheduleComparison {
   std::vector<SchedulePlan> plans;
   std::optional<Hardware> hardware;
   std::optional<StepPrediction> step;  ///< of one schedule on a machine
+  std::string no_step;                 ///< why there is none of that
 };
 
 /// Plans what --schedule names, or the deck's own schedule where only times are given, and writes the
-/// pictures and the trace that were asked for. Empty without either. `hardware` is null without a file.
+/// pictures and the trace that were asked for. Empty without either. `links` is the deck's own; `hardware`
+/// is null without a file.
 /// Throws Error(usage) for options that do not fit together, and for one schedule
 /// that is not possible (among all of them it is a row that says why).
 ScheduleComparison compare_schedules(const Options& options, const Deck& deck,
-                                     const ParameterPlan& parameters, const Hardware* hardware);
+                                     const LinkPlan& links, const Hardware* hardware);
 
 void print_schedules(const ScheduleComparison& comparison);
 nlohmann::ordered_json schedules_json(const ScheduleComparison& comparison);

@@ -64,6 +64,7 @@ void print_schedules(const ScheduleComparison& c) {
       "layers\n",
       q.ranks);
   if (c.step) print_step(*c.step, c.hardware->published);
+  if (!c.no_step.empty()) fmt::print("\nno step is predicted: {}\n", c.no_step);
 }
 
 nlohmann::ordered_json schedules_json(const ScheduleComparison& c) {

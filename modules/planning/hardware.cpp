@@ -51,7 +51,10 @@ void declare(Section& root, Hardware& h) {
   root.key("stage_exchange", h.stage_exchange, "From one pipeline rank to the next.")
       .at_least(0)
       .unit("ms");
-  root.key("link", h.link, "What a rank sends over the slowest link.").at_least(0).unit("GB/s");
+  root.key("link", h.link, "What a rank sends to other nodes.").at_least(0).unit("GB/s");
+  root.key("near_link", h.near_link, "What a rank sends to ranks of its node; 0: as link.")
+      .at_least(0)
+      .unit("GB/s");
   root.key("memory", h.memory, "Memory of a rank.").at_least(0).unit("GB");
   declare(root.section("published", "A step that was published.", Resume::free), h.published);
 }

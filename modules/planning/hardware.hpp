@@ -36,7 +36,8 @@ struct Hardware {
   std::string name;
   LayerTimes layer;
   double stage_exchange = 0;  ///< between pipeline ranks, per micro-batch
-  double link = 0;            ///< GB/s of a rank over the slowest link, for gradients and weights
+  double link = 0;            ///< GB/s of a rank to other nodes, for gradients and weights
+  double near_link = 0;       ///< GB/s of a rank to ranks of its node; 0: those of `link`
   double memory = 0;          ///< GB of a rank; 0: not said
   PublishedStep published;
 };

@@ -1,9 +1,8 @@
 #pragma once
 
 #include "planning/hardware.hpp"
-#include "planning/parameter_plan.hpp"
+#include "planning/link_plan.hpp"
 #include "planning/schedule_plan.hpp"
-#include "training/training_config.hpp"
 
 namespace moray {
 
@@ -15,13 +14,12 @@ struct StepPrediction {
   double step = 0;       ///< pipeline and optimizer
 };
 
-/// Bytes that the mean rank sends for gradients (float32, reduce-scatter) and new weights (bf16,
-/// all-gather), each 1 - 1 / replicas of its own: the replicas of a stage are its data ranks, of a
-/// local expert the expert groups, and twice as many under DualPipe, where a rank has two stages.
-double optimizer_bytes(const Deck& deck, const ParameterPlan& parameters,
-                       const PipelineShape& shape, double data_ranks);
+/// Seconds in which the mean rank sends its sums of gradients and new weights, all float32 and as many
+/// as the plan says: those inside its node and those to others one after the other, as the halvings
+/// are. 0 for a machine without `link`. What `links.sums_unknown` leaves out is not counted.
+double optimizer_seconds(const LinkPlan& links, const Hardware& hardware);
 
-/// `plan` in milliseconds.
-StepPrediction predict_step(const SchedulePlan& plan, double optimizer_bytes, double link);
+/// `plan` in milliseconds, `optimizer` in seconds.
+StepPrediction predict_step(const SchedulePlan& plan, double optimizer);
 
 }  // namespace moray

@@ -107,6 +107,12 @@ TEST_CASE("schedules are planned from a deck and options", "[app]") {
   CHECK(!contains(narrow, "fp8"));  // its products are too small for it
   CHECK(contains(machine, " 17 micro-batches alive, 8 put off; layers 28-31, layers 32-35\n"));
   CHECK(contains(machine, "\n  dualpipe "));  // the deck's, as none was named
+  CHECK(contains(machine,
+                 "\n  optimizer           0.297          0.297        0.290           +2.5 %"));
+  const Run narrower = moray(v3 + h800 + " --schedule dualpipe --pipeline 8 --micro-batches 60");
+  CHECK(contains(narrower,
+                 "\nno step is predicted: the deck has no layout with parallel.pipeline=8\n"));
+  CHECK(contains(moray(v3 + h800 + " --schedule zb1p"), "\n  optimizer           0.124"));
   refused("dualpip --durations 1,1,1,2" + sizes,
           "--schedule dualpip: one of 1f1b, zb1p, dualpipe, dualpipev, all");
   refused("all" + sizes, "--schedule needs one of --durations F,B,W,FB and --hardware FILE");

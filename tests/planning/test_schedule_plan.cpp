@@ -94,8 +94,8 @@ TEST_CASE("the published step is predicted from the public profile", "[planning]
   q.communication = h.stage_exchange;
   q.stages = "auto";
   const SchedulePlan plan = plan_schedule(ScheduleKind::dualpipe, q);
-  const double bytes = optimizer_bytes(deck, make_plan(deck).parameters, plan.shape, 128);
-  const StepPrediction step = predict_step(plan, bytes, h.link);
+  const StepPrediction step = predict_step(plan, optimizer_seconds(plan_links(deck), h));
+  CHECK(step.optimizer == Approx(h.published.optimizer).epsilon(0.05));
   CHECK(step.step == Approx(h.published.step).epsilon(0.1));
   CHECK(step.mean.overlapped == Approx(h.published.overlapped).epsilon(0.1));
   CHECK(step.mean.backward == Approx(h.published.backward).epsilon(0.1));
@@ -104,16 +104,31 @@ TEST_CASE("the published step is predicted from the public profile", "[planning]
         Approx(step.step));
 }
 
-TEST_CASE("gradients and weights that a rank exchanges", "[planning]") {
+TEST_CASE("gradients and weights go at the rates of their links", "[planning]") {
+  LinkPlan links;
+  // Neither messages of the pipeline nor tokens belong to the optimizer.
+  for (LinkPlan::Row& row : links.kinds) row = {{3e9, 0}, {2e9, 0}};
+  Hardware h;
+  CHECK(optimizer_seconds(links, h) == 0);
+  h.link = 50;
+  CHECK(optimizer_seconds(links, h) == Approx(7 * (3 + 2) / 50.0));
+  h.near_link = 150;
+  CHECK(optimizer_seconds(links, h) == Approx(7 * (3 / 150.0 + 2 / 50.0)));
+}
+
+TEST_CASE("all weights and sums of the plan are float32 and counted once", "[planning]") {
   const Deck deck = v3();
   const ParameterPlan p = make_plan(deck).parameters;
-  // All 59 MoE layers' experts, over 16 pipeline and 64 expert ranks, 2 replicas; the rest 128.
+  // All 59 MoE layers' experts, over 64 expert ranks; two copies of all are on 16 pipeline ranks, so
+  // those of an expert are 4, of all else 256. MTP's uses of the embedding come beside them.
   const double routed = 59.0 * 256 * 44'040'192;
-  const double dense = 671'026'419'200.0 + 11'610'068'224.0 - routed;
-  CHECK(optimizer_bytes(deck, p, {ScheduleKind::zb1p, 16, 120}, 128) ==
-        Approx(6 * (dense / 16 * 127 / 128 + routed / 16 / 64 / 2)));
-  CHECK(optimizer_bytes(deck, p, {ScheduleKind::dualpipe, 16, 120}, 128) ==
-        Approx(6 * (dense / 8 * 255 / 256 + routed / 8 / 64 * 3 / 4)));
+  const double dense = static_cast<double>(p.total + p.mtp) - routed;
+  Hardware h;
+  h.link = 1e-9;  // seconds are bytes
+  LinkPlan links = plan_links(deck);
+  links.kinds[static_cast<std::size_t>(LinkKind::embedding)] = {};
+  CHECK(optimizer_seconds(links, h) ==
+        Approx(8 * (dense / 8 * 255 / 256 + routed / 8 / 64 * 3 / 4)).epsilon(1e-3));
 }
 
 TEST_CASE("a hardware file is read like a deck", "[planning]") {
