@@ -139,6 +139,7 @@ int plan(const Options& options) {
     const bool fit = machine == nullptr || fits(plan, *machine);
     print_plan(deck, plan, machine, fit ? std::vector<Smaller>() : smaller_plans(options, plan));
     print_schedules(schedules);
+    if (schedules.plans.empty() && deck.parallel.pipeline > 1) print_times_hint(options);
   }
   return static_cast<int>(ExitCode::done);
 }

@@ -27,6 +27,8 @@ ScheduleComparison compare_schedules(const Options& options, const Deck& deck,
                                      const LinkPlan& links, const Hardware* hardware);
 
 void print_schedules(const ScheduleComparison& comparison);
+/// One line: the command that predicts the step of a deck with a pipeline, for a plan without times.
+void print_times_hint(const Options& options);
 nlohmann::ordered_json schedules_json(const ScheduleComparison& comparison);
 
 }  // namespace moray

@@ -32,6 +32,17 @@ void print_step(const StepPrediction& p, const PublishedStep& was) {
 
 }  // namespace
 
+void print_times_hint(const Options& options) {
+  std::string deck = options.deck;
+  for (const std::string& key : options.overrides) deck += " " + key;
+  if (options.ranks > 0) deck += fmt::format(" --ranks {}", options.ranks);
+  fmt::print(
+      "\nno times, no step: moray plan {} --hardware input/hardware/h800-2048.yaml predicts one "
+      "for that "
+      "machine\n",
+      deck);
+}
+
 void print_schedules(const ScheduleComparison& c) {
   if (c.plans.empty()) return;
   const ScheduleQuestion& q = c.question;

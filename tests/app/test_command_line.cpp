@@ -95,6 +95,12 @@ TEST_CASE("schedules are planned from a deck and options", "[app]") {
   const Run machine = moray(v3 + h800);
   CHECK(contains(machine, "DOES NOT FIT the 74.51 GiB of a rank of 2048 H800"));
   CHECK(contains(machine, "total             203,647,179,008         189.66 GiB"));
+  const std::string hint =
+      "\nno times, no step: moray " + v3 +
+      " --hardware input/hardware/h800-2048.yaml predicts one for that machine\n";
+  CHECK(contains(moray(v3), hint));
+  CHECK(!contains(moray(v3 + h800), "no times"));
+  CHECK(!contains(moray("plan " + kTiny), "no times"));  // no pipeline
   const Run missing = moray(v3 + " --hardware no.yaml");
   CHECK(missing.code == 2);
   CHECK(missing.text == "no.yaml: cannot open the hardware file: No such file or directory\n");
