@@ -11,6 +11,7 @@
 #include "pipeline/picture.hpp"
 #include "pipeline/trace.hpp"
 #include "planning/hardware.hpp"
+#include "planning/plan.hpp"
 #include "training/deck.hpp"
 #include "training/layout_rules.hpp"
 
@@ -143,15 +144,31 @@ std::vector<std::string> layout_keys(const Options& options, const Deck& deck,
   return keys;
 }
 
+DeckReading read_layout(const Options& options, const std::vector<std::string>& keys) {
+  std::vector<std::string> overrides = options.overrides;
+  overrides.insert(overrides.end(), keys.begin(), keys.end());
+  return try_read_deck(options.deck, overrides, options.ranks);
+}
+
+/// What the fullest rank takes with a schedule; 0 where the deck has no such layout.
+std::int64_t peak_memory(const Options& options, const Deck& deck, const SchedulePlan& plan) {
+  const bool sized = options.micro_batches > 0;
+  if (!plan.problem.empty() || (sized && deck.batch.micro == 0)) return 0;
+  std::vector<std::string> keys = layout_keys(options, deck, plan);
+  if (sized)
+    keys.push_back(fmt::format("batch.sequences={}",
+                               options.micro_batches * deck.batch.micro * data_ranks(deck)));
+  const DeckReading other = read_layout(options, keys);
+  return other.problems.empty() ? make_plan(other.deck).total_bytes() : 0;
+}
+
 /// The step of one schedule on a machine. Another layout than the deck's sends other bytes.
 void predict(const Options& options, const Deck& deck, const LinkPlan& links,
              ScheduleComparison& c) {
   const std::vector<std::string> keys = layout_keys(options, deck, c.plans[0]);
   LinkPlan sent = links;
   if (!keys.empty()) {
-    std::vector<std::string> overrides = options.overrides;
-    overrides.insert(overrides.end(), keys.begin(), keys.end());
-    const DeckReading other = try_read_deck(options.deck, overrides, options.ranks);
+    const DeckReading other = read_layout(options, keys);
     if (!other.problems.empty()) {
       c.no_step = fmt::format("the deck has no layout with {}", fmt::join(keys, " "));
       return;
@@ -173,6 +190,7 @@ ScheduleComparison compare_schedules(const Options& options, const Deck& deck,
   if (kinds.empty()) return c;
   ask(options, deck, hardware, c);
   for (const ScheduleKind kind : kinds) c.plans.push_back(plan_schedule(kind, c.question));
+  for (const SchedulePlan& p : c.plans) c.memory.push_back(peak_memory(options, deck, p));
   if (kinds.size() == 1 && !c.plans[0].problem.empty())
     fail(ExitCode::usage, "{}", c.plans[0].problem);
   if (kinds.size() == 1 && c.hardware) {

@@ -13,6 +13,8 @@ struct ScheduleComparison {
   std::string source;  ///< of the durations
   ScheduleQuestion question;
   std::vector<SchedulePlan> plans;
+  /// Bytes of the fullest rank when the deck has the layout of each plan; 0 where it cannot.
+  std::vector<std::int64_t> memory;
   std::optional<Hardware> hardware;
   std::optional<StepPrediction> step;  ///< of one schedule on a machine
   std::string no_step;                 ///< why there is none of that

@@ -32,6 +32,14 @@ void print_step(const StepPrediction& p, const PublishedStep& was) {
 
 }  // namespace
 
+namespace {
+
+std::string gib(std::int64_t bytes) {
+  return bytes > 0 ? fmt::format("{:.2f}", static_cast<double>(bytes) / (1 << 30)) : "none";
+}
+
+}  // namespace
+
 void print_times_hint(const Options& options) {
   std::string deck = options.deck;
   for (const std::string& key : options.overrides) deck += " " + key;
@@ -52,10 +60,11 @@ void print_schedules(const ScheduleComparison& c) {
       "  F {:.4g}, B {:.4g}, W {:.4g}, F&B {:.4g}, between ranks {:.4g} ms)\n",
       q.ranks, q.micro_batches, c.source, d.forward, d.input_gradient, d.weight_gradient,
       d.overlapped, q.communication);
-  fmt::print("  {:<10} {:>10} {:>10} {:>7} {:>11} {:>11} {:>7} {:>7}  {}\n", "", "step ms",
-             "waiting ms", "%", "published", "activations", "W later", "weights",
+  fmt::print("  {:<10} {:>10} {:>10} {:>7} {:>11} {:>11} {:>7} {:>7} {:>9}  {}\n", "", "step ms",
+             "waiting ms", "%", "published", "activations", "W later", "weights", "GiB",
              "layers of stages");
-  for (const SchedulePlan& p : c.plans) {
+  for (std::size_t i = 0; i < c.plans.size(); ++i) {
+    const SchedulePlan& p = c.plans[i];
     if (!p.problem.empty()) {
       fmt::print("  {:<10} {}\n", schedule_name(p.shape.kind), p.problem);
       continue;
@@ -63,16 +72,17 @@ void print_schedules(const ScheduleComparison& c) {
     const double waiting = p.mean().waiting;
     const std::string published =
         p.published_bubble ? fmt::format("{:.4g}", *p.published_bubble) : std::string("none");
-    fmt::print("  {:<10} {:>10.5g} {:>10.4g} {:>7.2f} {:>11} {:>11.4g} {:>7} {:>6}x  {}\n",
+    fmt::print("  {:<10} {:>10.5g} {:>10.4g} {:>7.2f} {:>11} {:>11.4g} {:>7} {:>6}x {:>9}  {}\n",
                schedule_name(p.shape.kind), p.step(), waiting, 100 * waiting / p.step(), published,
-               p.activations(), p.most_put_off(), p.weight_copies(), p.stages);
+               p.activations(), p.most_put_off(), p.weight_copies(), gib(c.memory[i]), p.stages);
   }
   fmt::print(
       "  waiting: mean of the ranks; published: the bubble of the formula for equal stages "
       "without\n"
-      "  communication, which needs enough micro-batches; activations: most alive on a rank, in "
-      "micro-batches of 1/{} of the "
-      "layers\n",
+      "  communication, which needs enough micro-batches; activations: most alive on a rank, in\n"
+      "  micro-batches of 1/{} of the layers; GiB: memory of the fullest rank, none where the "
+      "deck\n"
+      "  has no such layout\n",
       q.ranks);
   if (c.step) print_step(*c.step, c.hardware->published);
   if (!c.no_step.empty()) fmt::print("\nno step is predicted: {}\n", c.no_step);
@@ -82,7 +92,8 @@ nlohmann::ordered_json schedules_json(const ScheduleComparison& c) {
   const ScheduleQuestion& q = c.question;
   const StageDurations& d = q.timed.durations;
   nlohmann::ordered_json plans = nlohmann::ordered_json::array();
-  for (const SchedulePlan& p : c.plans) {
+  for (std::size_t i = 0; i < c.plans.size(); ++i) {
+    const SchedulePlan& p = c.plans[i];
     nlohmann::ordered_json plan = {{"name", schedule_name(p.shape.kind)}};
     if (!p.problem.empty()) {
       plan["problem"] = p.problem;
@@ -109,6 +120,7 @@ nlohmann::ordered_json schedules_json(const ScheduleComparison& c) {
                  {"activations", p.activations()},
                  {"weight_copies", p.weight_copies()},
                  {"ranks", ranks}});
+    if (c.memory[i] > 0) plan["bytes"] = c.memory[i];
     plans.push_back(plan);
   }
   nlohmann::ordered_json result = {{"pipeline", q.ranks},

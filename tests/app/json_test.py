@@ -79,7 +79,10 @@ def check_schedules():
     assert ["problem" in plan for plan in odd] == [False, False, True, False], odd
     assert plans[0]["waiting_ms"] == plans[0]["published_bubble_ms"] == 9 and len(plans[0]["ranks"]) == 4
     v3 = [os.path.join(REPOSITORY, "input", *path) for path in (["deepseek-v3-671b.yaml"], ["hardware", "h800-2048.yaml"])]
-    step = validated("plan", v3[0], "--schedule", "dualpipe", "--hardware", v3[1])["schedules"]["step_seconds"]
+    assert all("bytes" not in plan for plan in plans), plans  # the deck has one rank
+    schedules = validated("plan", v3[0], "--schedule", "dualpipe", "--hardware", v3[1])["schedules"]
+    assert schedules["plans"][0]["bytes"] == 203_647_179_008, schedules["plans"]
+    step = schedules["step_seconds"]
     assert abs(sum(step["mean_rank"].values()) + step["optimizer"] - step["step"]) < 1e-9
 
 

@@ -119,6 +119,11 @@ TEST_CASE("schedules are planned from a deck and options", "[app]") {
   CHECK(contains(narrower,
                  "\nno step is predicted: the deck has no layout with parallel.pipeline=8\n"));
   CHECK(contains(moray(v3 + h800 + " --schedule zb1p"), "\n  optimizer           0.124"));
+  const Run compared = moray(v3 + h800 + " --schedule all");
+  CHECK(contains(compared, "      1x    101.60  "));
+  CHECK(contains(compared, "      1x    238.45  "));
+  CHECK(contains(compared, "      2x    189.66  4x15,1\n"));
+  CHECK(contains(compared, "      1x    177.56  "));
   refused("dualpip --durations 1,1,1,2" + sizes,
           "--schedule dualpip: one of 1f1b, zb1p, dualpipe, dualpipev, all");
   refused("all" + sizes, "--schedule needs one of --durations F,B,W,FB and --hardware FILE");
