@@ -130,7 +130,8 @@ def check_overlaps(track, two_hops):
                 other = "BW" if part == "F" else "F"
                 ways = [(times[f"{exchange} start", part, layer][1], times[f"{exchange} finish", part, layer][0])]
                 relay = times.get((f"{exchange} relay", part, layer))
-                if relay:  # nothing comes before the first exchange of B
+                if relay:  # combine(B) of a layer begins under the weight gradients of the one above
+                    other += "W"
                     ways = [(ways[0][0], relay[0]), (relay[1], ways[0][1])]
                     hops += 1
                 for started, finish in ways:
