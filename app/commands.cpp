@@ -47,8 +47,11 @@ std::vector<Command> command_table(Options& o) {
        {deck,
         overrides,
         {"--layouts", "LIST",
-         "The reference, then others: \"d1, d2e2, d4e4n2b1:flat\": d data ranks, e expert ranks, n "
-         "nodes, b sequences of a micro-batch",
+         "The reference, then others: \"d1, d2e2, p2d4e4n2b1:dualpipe:flat\": letters with "
+         "numbers, "
+         "p pipeline, d data and e expert ranks (1 if not given), n nodes (as the machines are), b "
+         "sequences of a micro-batch (as in the deck); then, if wanted, :1f1b, :zb1p, :dualpipe or "
+         ":dualpipev, and :flat or :two_hop",
          &o.layouts, true},
         {"--steps", "N", "Optimizer steps; 3 if not given", &o.steps}},
        true},
