@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "training/layout_rules.hpp"
 
@@ -81,18 +82,25 @@ void print_split(const Plan& plan) {
              bytes_text(plan.optimizer_unsplit - optimizer));
 }
 
-/// What fewer bits save of activations, and what copies of weights cost.
+/// What fewer bits save of activations, what copies of weights and of operands cost, and what is left.
 void print_precision(const Deck& deck, const Plan& plan) {
   if (!deck.model.precision.low()) return;
   const auto change = [&](Memory memory) {
     const auto i = static_cast<std::size_t>(memory);
     return plan.float32_bytes[i] - plan.bytes[i];
   };
-  fmt::print("  {:<14} {:>18} {:>18}   of activations, as {} keeps fewer bits of them\n", "saved",
-             grouped(change(Memory::activations)), bytes_text(change(Memory::activations)),
-             deck.model.precision.compute);
-  fmt::print("  {:<14} {:>18} {:>18}   of weights: copies that products read\n", "added",
-             grouped(-change(Memory::weights)), bytes_text(-change(Memory::weights)));
+  const auto line = [](std::int64_t saved, const std::string& what) {
+    const std::int64_t size = saved < 0 ? -saved : saved;
+    fmt::print("  {:<14} {:>18} {:>18}   {}\n", saved < 0 ? "added" : "saved", grouped(size),
+               bytes_text(size), what);
+  };
+  line(change(Memory::activations),
+       fmt::format("of activations, as {} keeps fewer bits of them", deck.model.precision.compute));
+  line(change(Memory::weights), "of weights: copies that products read");
+  line(change(Memory::workspace), "of workspace: operands on their way into products");
+  const std::int64_t float32 =
+      std::accumulate(plan.float32_bytes.begin(), plan.float32_bytes.end(), std::int64_t{0});
+  line(float32 - plan.total_bytes(), "in all, beside float32");
 }
 
 void print_memory(const Deck& deck, const Plan& plan) {
