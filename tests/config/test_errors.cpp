@@ -104,7 +104,8 @@ TEST_CASE("all problems are reported at once, in the order of the file", "[deck]
               "deck.yaml:7:3: key 'dense_layers' is given twice; the first is in line 6",
               "command line: unknown key 'moe.gat'; did you mean 'gate'? (one of sigmoid, softmax, "
               "default \"sigmoid\")",
-              "command line: batch.micro = 'x' is not an integer (integer >= 0, default 0)"});
+              "command line: batch.micro = 'x' is not an integer (integer >= 0 or auto, default "
+              "auto)"});
 }
 
 TEST_CASE("long texts are cut in messages", "[deck]") {
