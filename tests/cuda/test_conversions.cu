@@ -19,34 +19,20 @@ void check(cudaError_t result, const char* what) {
   std::exit(1);
 }
 
-struct E4m3 {
-  static constexpr const char* kName = "E4M3";
-  static constexpr std::uint32_t kCodes = 1U << 8;
-  using Code = std::uint8_t;
-  MORAY_FUNCTION static Code encode(float value) { return moray::e4m3_encode(value); }
-  MORAY_FUNCTION static float decode(Code code) { return moray::e4m3_decode(code); }
-};
-struct E5m2 {
-  static constexpr const char* kName = "E5M2";
-  static constexpr std::uint32_t kCodes = 1U << 8;
-  using Code = std::uint8_t;
-  MORAY_FUNCTION static Code encode(float value) { return moray::e5m2_encode(value); }
-  MORAY_FUNCTION static float decode(Code code) { return moray::e5m2_decode(code); }
-};
-struct E5m6 {
-  static constexpr const char* kName = "E5M6";
-  static constexpr std::uint32_t kCodes = 1U << 12;
-  using Code = std::uint16_t;
-  MORAY_FUNCTION static Code encode(float value) { return moray::e5m6_encode(value); }
-  MORAY_FUNCTION static float decode(Code code) { return moray::e5m6_decode(code); }
-};
-struct Bf16 {
-  static constexpr const char* kName = "bf16";
-  static constexpr std::uint32_t kCodes = 1U << 16;
-  using Code = std::uint16_t;
-  MORAY_FUNCTION static Code encode(float value) { return moray::bf16_encode(value); }
-  MORAY_FUNCTION static float decode(Code code) { return moray::bf16_decode(code); }
-};
+/// What a format is called, its codes, and its two conversions.
+#define MORAY_FORMAT(Format, name, bits, Integer, function)                                    \
+  struct Format {                                                                              \
+    static constexpr const char* kName = name;                                                 \
+    static constexpr std::uint32_t kCodes = 1U << (bits);                                      \
+    using Code = Integer;                                                                      \
+    MORAY_FUNCTION static Code encode(float value) { return moray::function##_encode(value); } \
+    MORAY_FUNCTION static float decode(Code code) { return moray::function##_decode(code); }   \
+  }
+MORAY_FORMAT(E4m3, "E4M3", 8, std::uint8_t, e4m3);
+MORAY_FORMAT(E5m2, "E5M2", 8, std::uint8_t, e5m2);
+MORAY_FORMAT(E5m6, "E5M6", 12, std::uint16_t, e5m6);
+MORAY_FORMAT(Bf16, "bf16", 16, std::uint16_t, bf16);
+#undef MORAY_FORMAT
 
 template <class Format>
 MORAY_FUNCTION typename Format::Code encoded(std::uint32_t bits) {
