@@ -1,76 +1,33 @@
-// Linear in bf16 and FP8 against docs/fp8.md section 4 in plain code: loops over single values, whose
-// encoding core/test_fp8 holds to its definition.
-#include <algorithm>
+// Linear in bf16 and FP8 against docs/fp8.md section 4 in plain code.
 #include <cmath>
-#include <cstring>
-#include <random>
 #include <vector>
 
 #include "catch.hpp"
-#include "core/bf16.hpp"
-#include "core/fp8.hpp"
 #include "model/linear.hpp"
 #include "model/model_config.hpp"
+#include "model/plain_fp8.hpp"
 
 using namespace moray;
+using namespace moray::test;
 
 namespace {
 
 constexpr std::int64_t kSequences = 3, kRows = 150, kIn = 200, kOut = 264;
-using Values = std::vector<float>;  // (rows, cols), dense
+constexpr std::int64_t kTokens = kSequences * kRows;
 
-Values normal(std::int64_t size, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> one;
-  Values all(static_cast<std::size_t>(size));
-  for (float& x : all) x = one(random);
-  return all;
+/// Blocks of the rows of all sequences.
+RowBlocks blocks_of_tokens() {
+  return row_blocks(std::vector<std::size_t>(kSequences, kRows));
 }
-float rounded(float x) {
-  return bf16_decode(bf16_encode(x));
+/// Values of many sizes, so that a coarser scale loses some of them.
+PlainMatrix uneven_matrix(std::size_t rows, std::size_t cols, unsigned seed) {
+  PlainMatrix x = normal_matrix(rows, cols, seed);
+  for (std::size_t i = 0; i < x.values.size(); ++i)
+    x.values[i] = std::ldexp(x.values[i], -static_cast<int>(i / 61 % 17));
+  return x;
 }
-
-/// The values of codes and their scale at each place.
-struct Plain {
-  Values codes, scales;
-};
-
-/// Quantises blocks given by a number for each element.
-template <class BlockOf>
-Plain quantised(const Values& x, bool power, const BlockOf& block_of) {
-  const std::size_t size = x.size();
-  std::vector<float> amax;
-  for (std::size_t i = 0; i < size; ++i) {
-    const std::size_t b = block_of(i);
-    if (amax.size() <= b) amax.resize(b + 1, 1e-4F);
-    amax[b] = std::max(amax[b], std::fabs(x[i]));
-  }
-  Plain out{Values(size), Values(size)};
-  for (std::size_t i = 0; i < size; ++i) {
-    const float a = amax[block_of(i)];
-    float scale = a / 448.0F, inverse = 448.0F / a;
-    if (power) {
-      int exponent = 0;
-      const float half = std::frexp(scale, &exponent);
-      scale = std::ldexp(1.0F, half == 0.5F ? exponent - 1 : exponent);
-      inverse = 1.0F / scale;
-    }
-    out.codes[i] = e4m3_decode(e4m3_encode(x[i] * inverse));
-    out.scales[i] = scale;
-  }
-  return out;
-}
-
-std::size_t token_block(std::size_t i, std::int64_t cols) {
-  const auto width = static_cast<std::size_t>(cols);
-  return i / width * ((width + 127) / 128) + i % width / 128;
-}
-/// Blocks of 128 rows that begin anew with each sequence.
-std::size_t channel_block(std::size_t i, std::int64_t cols) {
-  const auto width = static_cast<std::size_t>(cols), rows = static_cast<std::size_t>(kRows);
-  const std::size_t row = i / width;
-  const std::size_t block = row / rows * ((rows + 127) / 128) + row % rows / 128;
-  return block * width + i % width;
+PlainMatrix weights() {
+  return uneven_matrix(kOut, kIn, 1);
 }
 
 struct Case {
@@ -89,8 +46,8 @@ struct Case {
     take(counted);
     arena.reserve(counted);
     take(arena);
-    const Values w = normal(kIn * kOut, 1);
-    copy_to_device(w.data(), w.size(), parameters.weights(Region::dense).data);
+    const PlainMatrix w = weights();
+    copy_to_device(w.values.data(), w.values.size(), parameters.weights(Region::dense).data);
     parameters.update_copies(pass.exec);
     pass.parameters = &parameters;
     batch.assign(Deal{}, 0, kSequences);
@@ -99,119 +56,90 @@ struct Case {
     parameters.allocate(into, 1, 1);
     linear.make_workspace(into, precision, kSequences, kRows);
   }
-  Values read(Matrix<float> x) {
+  PlainMatrix read(Matrix<const float> x) {
     fence(pass.exec, "moray::test: results are read");
-    Values all(static_cast<std::size_t>(x.rows * x.cols));
-    copy_to_host(x.data, all.size(), all.data());
-    return all;
+    return on_host(x);
   }
 };
 
 struct OnDevice {
   View1<float> storage;
   Matrix<float> matrix;
-  OnDevice(const Values& values, std::int64_t cols)
-      : storage("moray::test::values", values.size()),
-        matrix{storage.data(), static_cast<std::int64_t>(values.size()) / cols, cols, cols} {
-    copy_to_device(values.data(), values.size(), storage.data());
+  explicit OnDevice(const PlainMatrix& x)
+      : storage("moray::test::values", x.values.size()),
+        matrix(moray::matrix(storage.data(), static_cast<std::int64_t>(x.rows()),
+                             static_cast<std::int64_t>(x.cols))) {
+    copy_to_device(x.values.data(), x.values.size(), storage.data());
   }
 };
 
-bool same_bits(const Values& a, const Values& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+struct Results {
+  PlainMatrix y, dx, dw;
+};
+Results results_of(Case& c, const PlainMatrix& x, const PlainMatrix& dy) {
+  const OnDevice on_x(x), on_dy(dy), y(PlainMatrix(kTokens, kOut)), dx(PlainMatrix(kTokens, kIn));
+  c.linear.forward(c.pass, on_x.matrix, y.matrix);
+  c.linear.backward_input(c.pass, on_dy.matrix, dx.matrix);
+  c.linear.backward_weight(c.pass, {&c.batch, kRows}, on_dy.matrix, on_x.matrix);
+  return {c.read(y.matrix), c.read(dx.matrix), c.read(c.parameters.gradient(c.linear.weight(), 0))};
+}
+void check_same(const Results& found, const Results& expected) {
+  CHECK(difference(found.y, expected.y) == "");
+  CHECK(difference(found.dx, expected.dx) == "");
+  CHECK(difference(found.dw, expected.dw) == "");
 }
 
 }  // namespace
 
-TEST_CASE("an FP8 Linear is the lines of docs/fp8.md", "[low]") {
-  for (const bool power : {false, true}) {
-    Case c({.compute = "fp8", .scales = power ? "power_of_two" : "float32"});
-    constexpr std::int64_t tokens = kSequences * kRows;
-    const Values x = normal(tokens * kIn, 2), dy = normal(tokens * kOut, 3);
-    const OnDevice on_x(x, kIn), on_dy(dy, kOut), y(Values(tokens * kOut), kOut),
-        dx(Values(tokens * kIn), kIn);
-    c.linear.forward(c.pass, on_x.matrix, y.matrix);
-    c.linear.backward_input(c.pass, on_dy.matrix, dx.matrix);
-    c.linear.backward_weight(c.pass, {&c.batch, kRows}, on_dy.matrix, on_x.matrix);
-
-    const Plain w = quantised(normal(kIn * kOut, 1), power, [](std::size_t i) {
-      return i / kIn / 128 * ((kIn + 127) / 128) + i % kIn / 128;
-    });
-    const Plain qx = quantised(x, power, [](std::size_t i) { return token_block(i, kIn); });
-    const Plain qdy = quantised(dy, power, [](std::size_t i) { return token_block(i, kOut); });
-    // Of `left` element l at left[i0 + l di], likewise `right`; blocks of 128 from begin.
-    const auto add = [](float acc, const Plain& left, std::size_t i0, std::size_t di,
-                        const Plain& right, std::size_t j0, std::size_t dj, std::size_t count) {
-      for (std::size_t q = 0; q < count; q += 128) {
-        float chain = 0;
-        for (std::size_t l = q; l < std::min(q + 128, count); ++l)
-          chain = std::fma(left.codes[i0 + l * di], right.codes[j0 + l * dj], chain);
-        acc = std::fma(chain, left.scales[i0 + q * di] * right.scales[j0 + q * dj], acc);
-      }
-      return acc;
-    };
-    Values expected_y, expected_dx, expected_dw(static_cast<std::size_t>(kOut * kIn));
-    for (std::size_t t = 0; t < tokens; ++t) {
-      for (std::size_t o = 0; o < kOut; ++o)
-        expected_y.push_back(rounded(add(0, qx, t * kIn, 1, w, o * kIn, 1, kIn) + 0.0F));
-      for (std::size_t i = 0; i < kIn; ++i)
-        expected_dx.push_back(rounded(add(0, qdy, t * kOut, 1, w, i, kIn, kOut) + 0.0F));
-    }
-    // x anew from its codes, dy from its values.
-    Values x_again(x.size());
-    for (std::size_t i = 0; i < x.size(); ++i) x_again[i] = qx.codes[i] * qx.scales[i];
-    const Plain cx = quantised(x_again, power, [](std::size_t i) { return channel_block(i, kIn); });
-    const Plain cdy = quantised(dy, power, [](std::size_t i) { return channel_block(i, kOut); });
-    for (std::size_t o = 0; o < kOut; ++o) {
-      for (std::size_t i = 0; i < kIn; ++i) {
-        float acc = 0;
-        for (std::size_t s = 0; s < kSequences; ++s)
-          acc = add(acc, cdy, s * kRows * kOut + o, kOut, cx, s * kRows * kIn + i, kIn, kRows);
-        expected_dw[o * kIn + i] = acc + 0.0F;
-      }
-    }
-    CHECK(same_bits(c.read(y.matrix), expected_y));
-    CHECK(same_bits(c.read(dx.matrix), expected_dx));
-    CHECK(same_bits(c.read(c.parameters.gradient(c.linear.weight(), 0)), expected_dw));
+TEST_CASE("an FP8 Linear is the lines of docs/fp8.md, under ablations too", "[low]") {
+  const auto with = [](const char* scales, const char* gradients, const char* values) {
+    return PrecisionConfig{
+        .compute = "fp8", .scales = scales, .gradient_scales = gradients, .value_scales = values};
+  };
+  for (const PrecisionConfig& precision :
+       {with("float32", "token", "block"), with("power_of_two", "token", "block"),
+        with("power_of_two", "block", "block"), with("power_of_two", "tensor", "block"),
+        with("power_of_two", "token", "tensor"), with("power_of_two", "block", "tensor")}) {
+    CAPTURE(precision.scales, precision.gradient_scales, precision.value_scales);
+    Case c(precision);
+    const PlainMatrix x = uneven_matrix(kTokens, kIn, 2), dy = uneven_matrix(kTokens, kOut, 3);
+    const Recipe recipe{precision};
+    const RowBlocks blocks = blocks_of_tokens();
+    const Codes w = recipe.w(weights()), qx = recipe.x(x, blocks);
+    check_same(results_of(c, x, dy),
+               {forward_product(qx, w), input_gradient(recipe.dy(dy, blocks), w),
+                weight_gradient(recipe.dy_channels(dy, blocks), recipe.again(qx, blocks), blocks, 0,
+                                kTokens)});
   }
 }
 
 TEST_CASE("a bf16 Linear rounds operands and results, and sums as float32 does", "[low]") {
   Case c({.compute = "bf16"});
-  constexpr std::int64_t tokens = kSequences * kRows;
-  Values x = normal(tokens * kIn, 2), dy = normal(tokens * kOut, 3), w = normal(kIn * kOut, 1);
-  const OnDevice on_x(x, kIn), on_dy(dy, kOut), y(Values(tokens * kOut), kOut),
-      dx(Values(tokens * kIn), kIn);
-  c.linear.forward(c.pass, on_x.matrix, y.matrix);
-  c.linear.backward_input(c.pass, on_dy.matrix, dx.matrix);
-  c.linear.backward_weight(c.pass, {&c.batch, kRows}, on_dy.matrix, on_x.matrix);
-  for (Values* all : {&x, &dy, &w}) {
-    for (float& value : *all) value = rounded(value);
+  const PlainMatrix x = normal_matrix(kTokens, kIn, 2), dy = normal_matrix(kTokens, kOut, 3);
+  const Results found = results_of(c, x, dy);
+  const PlainMatrix rx = mapped(x, rounded_to_bf16), rdy = mapped(dy, rounded_to_bf16),
+                    rw = mapped(weights(), rounded_to_bf16);
+  Results expected{PlainMatrix(kTokens, kOut), PlainMatrix(kTokens, kIn), PlainMatrix(kOut, kIn)};
+  const auto chain = [](std::size_t count, const auto& left, const auto& right) {
+    float acc = 0;
+    for (std::size_t k = 0; k < count; ++k) acc = std::fma(left(k), right(k), acc);
+    return acc + 0.0F;
+  };
+  using Index = std::size_t;
+  for (Index t = 0; t < kTokens; ++t) {
+    for (Index o = 0; o < kOut; ++o)
+      expected.y(t, o) = rounded_to_bf16(chain(
+          kIn, [&](Index i) { return rx(t, i); }, [&](Index i) { return rw(o, i); }));
+    for (Index i = 0; i < kIn; ++i)
+      expected.dx(t, i) = rounded_to_bf16(chain(
+          kOut, [&](Index o) { return rdy(t, o); }, [&](Index o) { return rw(o, i); }));
   }
-  Values expected_y, expected_dx, expected_dw(static_cast<std::size_t>(kOut * kIn));
-  for (std::size_t t = 0; t < tokens; ++t) {
-    for (std::size_t o = 0; o < kOut; ++o) {
-      float acc = 0;
-      for (std::size_t i = 0; i < kIn; ++i) acc = std::fma(x[t * kIn + i], w[o * kIn + i], acc);
-      expected_y.push_back(rounded(acc + 0.0F));
-    }
-    for (std::size_t i = 0; i < kIn; ++i) {
-      float acc = 0;
-      for (std::size_t o = 0; o < kOut; ++o) acc = std::fma(dy[t * kOut + o], w[o * kIn + i], acc);
-      expected_dx.push_back(rounded(acc + 0.0F));
-    }
+  for (Index o = 0; o < kOut; ++o) {
+    for (Index i = 0; i < kIn; ++i)
+      expected.dw(o, i) = chain(
+          kTokens, [&](Index t) { return rdy(t, o); }, [&](Index t) { return rx(t, i); });
   }
-  for (std::size_t o = 0; o < kOut; ++o) {
-    for (std::size_t i = 0; i < kIn; ++i) {
-      float acc = 0;
-      for (std::size_t t = 0; t < tokens; ++t)
-        acc = std::fma(dy[t * kOut + o], x[t * kIn + i], acc);
-      expected_dw[o * kIn + i] = acc + 0.0F;
-    }
-  }
-  CHECK(same_bits(c.read(y.matrix), expected_y));
-  CHECK(same_bits(c.read(dx.matrix), expected_dx));
-  CHECK(same_bits(c.read(c.parameters.gradient(c.linear.weight(), 0)), expected_dw));
+  check_same(found, expected);
 }
 
 TEST_CASE("what becomes of the values of an FP8 Linear is counted once", "[low]") {
@@ -222,11 +150,10 @@ TEST_CASE("what becomes of the values of an FP8 Linear is counted once", "[low]"
   statistics.allocate(counted, 1);
   arena.reserve(counted);
   statistics.allocate(arena, 1);
-  constexpr std::int64_t tokens = kSequences * kRows;
-  Values x = normal(tokens * kIn, 2);
-  for (std::size_t i = 0; i < x.size(); i += 3) x[i] *= 1e-6F;
-  const OnDevice on_x(x, kIn), on_dy(normal(tokens * kOut, 3), kOut),
-      y(Values(tokens * kOut), kOut), dx(Values(tokens * kIn), kIn);
+  PlainMatrix x = normal_matrix(kTokens, kIn, 2);
+  for (std::size_t i = 0; i < x.values.size(); i += 3) x.values[i] *= 1e-6F;
+  const OnDevice on_x(x), on_dy(normal_matrix(kTokens, kOut, 3)), y(PlainMatrix(kTokens, kOut)),
+      dx(PlainMatrix(kTokens, kIn));
   const auto pass = [&] {
     c.linear.forward(c.pass, on_x.matrix, y.matrix);
     c.linear.backward_input(c.pass, on_dy.matrix, dx.matrix);
@@ -249,16 +176,17 @@ TEST_CASE("what becomes of the values of an FP8 Linear is counted once", "[low]"
   c.parameters.add_statistics(c.pass.exec, Region::expert, statistics);  // where it is not
   CHECK(word(Fp8Role::w, QuantizationWord::values) == 0);
   c.parameters.add_statistics(c.pass.exec, Region::dense, statistics);
-  CHECK(word(Fp8Role::x, QuantizationWord::values) == tokens * kIn);
-  CHECK(word(Fp8Role::x, QuantizationWord::blocks) == tokens * 2);
-  CHECK(word(Fp8Role::dy, QuantizationWord::values) == tokens * kOut);
-  CHECK(word(Fp8Role::dy, QuantizationWord::blocks) == tokens * 3);
+  CHECK(word(Fp8Role::x, QuantizationWord::values) == kTokens * kIn);
+  CHECK(word(Fp8Role::x, QuantizationWord::blocks) == kTokens * 2);
+  CHECK(word(Fp8Role::dy, QuantizationWord::values) == kTokens * kOut);
+  CHECK(word(Fp8Role::dy, QuantizationWord::blocks) == kTokens * 3);
   CHECK(word(Fp8Role::w, QuantizationWord::values) == kIn * kOut);
   CHECK(word(Fp8Role::w, QuantizationWord::blocks) == 2 * 3);
-  const Plain qx = quantised(x, false, [](std::size_t i) { return token_block(i, kIn); });
+  const Codes qx = by_token(x, false);
   std::int64_t lost = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) lost += x[i] != 0 && qx.codes[i] == 0 ? 1 : 0;
-  CHECK(lost > tokens * kIn / 4);
+  for (std::size_t i = 0; i < x.values.size(); ++i)
+    lost += x.values[i] != 0 && qx.codes.values[i] == 0 ? 1 : 0;
+  CHECK(lost > kTokens * kIn / 4);
   CHECK(word(Fp8Role::x, QuantizationWord::underflow) == lost);
 }
 
