@@ -41,7 +41,9 @@ class Jobs {
         gamma_(storage_.normal(1, width_, 1)),
         r_(storage_.take<float>(1, rows_)),
         blocks_(storage_.blocks(rows_, deck.batch.sequences)),
-        tokens_(storage_.codes(type, rows_, width_, rows_, scale_blocks(width_))) {
+        tokens_(storage_.codes(type, rows_, width_, rows_, scale_blocks(width_))),
+        kept_(storage_.codes(type, rows_, 2 * width_, rows_, scale_blocks(2 * width_))) {
+    quantize_tokens(exec_, gu_, kRule, kept_);
     add_tokens();
     if (type == CodeType::e4m3) add_others();
   }
@@ -61,6 +63,8 @@ class Jobs {
     add("1 x 128, back", n, size(x_), tokens_, [this] { dequantize_tokens(exec_, tokens_, y_); });
     add("swiglu, 1 x 128", n, size(gu_), tokens_,
         [this] { swiglu_quantize_tokens(exec_, gu_, {}, kRule, tokens_); });
+    add("swiglu of codes, 1 x 128", n, bytes_of(kept_), tokens_,
+        [this] { swiglu_quantize_tokens(exec_, kept_, gu_, {}, kRule, tokens_); });
     add("rmsnorm, 1 x 128", n, size(x_), tokens_,
         [this] { rmsnorm_quantize_tokens(exec_, x_, gamma(), 1e-6F, kRule, {}, r(), tokens_); });
   }
@@ -92,7 +96,7 @@ class Jobs {
   CodeType type_;
   Matrix<float> x_, gu_, y_, gamma_, r_;
   Vector<const RowBlock> blocks_;
-  Quantized tokens_, channels_, across_, weights_;
+  Quantized tokens_, kept_, channels_, across_, weights_;
 };
 
 void add_row(Report& report, const char* type, const Job& job, double seconds) {

@@ -115,6 +115,20 @@ void swiglu_quantize_tokens(const ExecSpace& exec, Matrix<const float> gu, Vecto
       [&] { portable::swiglu_quantize_tokens(exec, gu, w, rule, out); });
 }
 
+void swiglu_quantize_tokens(const ExecSpace& exec, const Quantized& in, Matrix<float> gu,
+                            Vector<const float> w, ScaleRule rule, const Quantized& out) {
+  MORAY_REQUIRE(gu.cols % 2 == 0 && fits_tokens(in, gu.rows, gu.cols));
+  MORAY_REQUIRE(fits_tokens(out, gu.rows, gu.cols / 2) && (w.size == 0 || w.size == gu.rows));
+  dispatch(
+      [&](const HostQuantize& host) {
+        host::swiglu_quantize_tokens(exec, host, in, gu, w, rule, out);
+      },
+      [&] {
+        portable::dequantize_tokens(exec, in, gu);
+        portable::swiglu_quantize_tokens(exec, gu, w, rule, out);
+      });
+}
+
 void rmsnorm_quantize_tokens(const ExecSpace& exec, Matrix<const float> x,
                              Vector<const float> gamma, float eps, ScaleRule rule, Matrix<float> y,
                              Vector<float> r, const Quantized& out) {

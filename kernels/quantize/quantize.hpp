@@ -73,8 +73,13 @@ void dequantize_weights(const ExecSpace& exec, const Quantized& in, Matrix<float
 void swiglu_quantize_tokens(const ExecSpace& exec, Matrix<const float> gu, Vector<const float> w,
                             ScaleRule rule, const Quantized& out);
 
+/// The same of gu's codes: the bits of dequantize_tokens(in, gu) followed by it. gu is room: what is in it
+/// afterwards is not defined.
+void swiglu_quantize_tokens(const ExecSpace& exec, const Quantized& in, Matrix<float> gu,
+                            Vector<const float> w, ScaleRule rule, const Quantized& out);
+
 /// The bits of rmsnorm_forward followed by quantize_tokens. r (T) is kept for the backward; y (T, W)
-/// is written too where it is wanted unquantised (the gate reads it), else empty.
+/// is written too where somebody reads it unquantised, else empty.
 void rmsnorm_quantize_tokens(const ExecSpace& exec, Matrix<const float> x,
                              Vector<const float> gamma, float eps, ScaleRule rule, Matrix<float> y,
                              Vector<float> r, const Quantized& out);

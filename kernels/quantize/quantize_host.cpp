@@ -53,13 +53,15 @@ __attribute__((noinline)) MORAY_HOST_KERNEL void tokens(CodeType type, ScaleRule
   });
 }
 
-/// Quantises a row that value(j, count) gives, block by block, through a tile that stays in the cache.
+/// Quantises a row that value(j, count) gives, in pieces of several blocks through a tile that stays in
+/// the first-level cache.
 template <class Value>
 MORAY_FUNCTION void tokens_of(CodeType type, ScaleRule rule, std::int64_t width, const Value& value,
                               std::uint8_t* codes, float* scales) {
-  alignas(64) float tile[kScaleBlock];
-  for (std::int64_t begin = 0; begin < width; begin += kScaleBlock) {
-    const std::int64_t n = width - begin < kScaleBlock ? width - begin : kScaleBlock;
+  constexpr std::int64_t kPiece = 8 * kScaleBlock;
+  alignas(64) float tile[kPiece];
+  for (std::int64_t begin = 0; begin < width; begin += kPiece) {
+    const std::int64_t n = width - begin < kPiece ? width - begin : kPiece;
     vector_loop(n, [&](std::int64_t j, int count) { value(begin + j, count).store(tile + j); });
     std::uint8_t* to = codes + (type == CodeType::e5m6 ? CodeMemory<E5m6>::offset(begin) : begin);
     tokens(type, rule, n, tile, to, scales + begin / kScaleBlock);

@@ -1,4 +1,5 @@
 #include "kernels/host/host_rows.hpp"
+#include "kernels/quantize/decoded_halves.hpp"
 #include "kernels/quantize/quantize_variants.hpp"
 
 namespace moray::host {
@@ -118,6 +119,21 @@ void swiglu_quantize_tokens(const ExecSpace& exec, const HostQuantize& kernels,
     const float* weight = w.size == 0 ? nullptr : &w[t];
     kernels.swiglu_tokens(out.type, rule, width, gu.row(t), gu.row(t) + width, weight,
                           out.codes.row(t), out.scales.row(t));
+  });
+}
+
+void swiglu_quantize_tokens(const ExecSpace& exec, const HostQuantize& kernels, const Quantized& in,
+                            Matrix<float> gu, Vector<const float> w, ScaleRule rule,
+                            const Quantized& out) {
+  static const std::string label = "moray::quantize::swiglu_tokens_of_codes_host";
+  host_rows(label, exec, gu.rows, [=](std::int64_t t) {
+    const float* weight = w.size == 0 ? nullptr : &w[t];
+    for_decoded_halves(kernels, in, t, gu.row(t), gu.cols / 2,
+                       [=](std::int64_t j, std::int64_t count, const float* g, const float* u) {
+                         kernels.swiglu_tokens(out.type, rule, count, g, u, weight,
+                                               out.codes.row(t) + code_bytes(out.type, j),
+                                               out.scales.row(t) + j / kScaleBlock);
+                       });
   });
 }
 

@@ -53,6 +53,9 @@ void dequantize_weights(const ExecSpace& exec, const HostQuantize& kernels, cons
 void swiglu_quantize_tokens(const ExecSpace& exec, const HostQuantize& kernels,
                             Matrix<const float> gu, Vector<const float> w, ScaleRule rule,
                             const Quantized& out);
+void swiglu_quantize_tokens(const ExecSpace& exec, const HostQuantize& kernels, const Quantized& in,
+                            Matrix<float> gu, Vector<const float> w, ScaleRule rule,
+                            const Quantized& out);
 void rmsnorm_quantize_tokens(const ExecSpace& exec, const HostQuantize& kernels,
                              Matrix<const float> x, Vector<const float> gamma, float eps,
                              ScaleRule rule, Matrix<float> y, Vector<float> r,

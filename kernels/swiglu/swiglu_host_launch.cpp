@@ -1,5 +1,5 @@
 #include "kernels/host/host_rows.hpp"
-#include "kernels/quantize/quantize_host.hpp"
+#include "kernels/quantize/decoded_halves.hpp"
 #include "kernels/swiglu/swiglu_variants.hpp"
 
 namespace moray::host {
@@ -29,31 +29,14 @@ void swiglu_backward(const ExecSpace& exec, const HostSwiglu& kernels, Matrix<co
 void swiglu_forward(const ExecSpace& exec, const HostKernels& kernels, const Quantized& codes,
                     Matrix<float> gu, Vector<const float> w, Matrix<float> act) {
   static const std::string label = "moray::swiglu::forward_of_codes_host";
-  // Where a half of a row starts with a block, pieces of it are decoded to where they stay in the
-  // first-level cache; else whole rows are.
-  constexpr std::int64_t kPiece = 8 * kScaleBlock;
-  const std::int64_t width = act.cols;
-  const bool aligned = width % kScaleBlock == 0;
   const HostSwiglu& swiglu = *kernels.swiglu;
-  const auto decode = kernels.quantize->decode_tokens;
+  const HostQuantize& quantize = *kernels.quantize;
   host_rows(label, exec, act.rows, [=](std::int64_t t) {
     const float* weight = w.size == 0 ? nullptr : &w[t];
-    const std::uint8_t* row = codes.codes.row(t);
-    const float* scales = codes.scales.row(t);
-    if (!aligned) {
-      decode(codes.type, 2 * width, row, scales, gu.row(t));
-      return swiglu.forward(width, gu.row(t), gu.row(t) + width, weight, act.row(t));
-    }
-    alignas(64) float g[kPiece], u[kPiece];
-    const auto load = [=](std::int64_t j, std::int64_t count, float* to) {
-      decode(codes.type, count, row + code_bytes(codes.type, j), scales + j / kScaleBlock, to);
-    };
-    for (std::int64_t j = 0; j < width; j += kPiece) {
-      const std::int64_t count = width - j < kPiece ? width - j : kPiece;
-      load(j, count, g);
-      load(width + j, count, u);
-      swiglu.forward(count, g, u, weight, act.row(t) + j);
-    }
+    for_decoded_halves(quantize, codes, t, gu.row(t), act.cols,
+                       [&](std::int64_t j, std::int64_t count, const float* g, const float* u) {
+                         swiglu.forward(count, g, u, weight, act.row(t) + j);
+                       });
   });
 }
 

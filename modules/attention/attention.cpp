@@ -109,7 +109,7 @@ void Mla<Real>::up_query(Pass<Real>& pass, std::int64_t rows, const RotaryTable<
 
 template <class Real>
 void Mla<Real>::forward(Pass<Real>& pass, const RowLayout& rows, const RotaryTable<Real>& table,
-                        Matrix<const Real> x, Slot& slot, Matrix<Real> out) const {
+                        const Input<Real>& x, Slot& slot, Matrix<Real> out) const {
   down_.forward(pass, x, slot.down);
   observe(pass, "down", slot.down);
   if (compressed_query()) {
@@ -189,7 +189,8 @@ void Mla<Real>::backward_input(Pass<Real>& pass, const RowLayout& rows,
 
 template <class Real>
 void Mla<Real>::backward_weight(Pass<Real>& pass, const RowLayout& rows, bool recompute,
-                                Matrix<const Real> x, Slot& slot, const Deferred& deferred) const {
+                                const Input<Real>& x, Slot& slot, const Deferred& deferred) const {
+  down_.backward_weight(pass, rows, deferred.ddown, x);  // first: x may be codes in shared room
   slot.kept_down.restore(pass.exec, slot.down);
   slot.kept_o.restore(pass.exec, slot.o);
   if (recompute) {
@@ -203,7 +204,6 @@ void Mla<Real>::backward_weight(Pass<Real>& pass, const RowLayout& rows, bool re
   o_proj_.backward_weight(pass, rows, deferred.dout, slot.o);
   kv_b_.backward_weight(pass, rows, deferred.dkv, slot.latent_kv);
   if (compressed_query()) q_b_.backward_weight(pass, rows, deferred.dq, slot.latent_q);
-  down_.backward_weight(pass, rows, deferred.ddown, x);
 }
 
 template class Mla<float>;

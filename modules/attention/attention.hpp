@@ -57,7 +57,7 @@ class Mla {
 
   /// x (T, D) normed input; out (T, D).
   void forward(Pass<Real>& pass, const RowLayout& rows, const RotaryTable<Real>& table,
-               Matrix<const Real> x, Slot& slot, Matrix<Real> out) const;
+               const Input<Real>& x, Slot& slot, Matrix<Real> out) const;
   /// The positions from `position` on of each sequence, rows.rows of them, for generation: x (T, D),
   /// out (T, D), a slot of T rows. Reads and extends the cache; the same function as forward up to
   /// rounding. The bits of a position depend neither on the sequences beside it nor on how many
@@ -71,7 +71,7 @@ class Mla {
                       Matrix<Real> dx) const;
   /// Gradients of the five projections; x (T, D) as in forward.
   void backward_weight(Pass<Real>& pass, const RowLayout& rows, bool recompute,
-                       Matrix<const Real> x, Slot& slot, const Deferred& deferred) const;
+                       const Input<Real>& x, Slot& slot, const Deferred& deferred) const;
 
   const AttentionConfig& config() const { return config_; }
   Real scale() const { return scale_; }

@@ -67,9 +67,11 @@ typename Block<Real>::Deferred Block<Real>::make_deferred(Arena& arena, const Sl
 template <class Real>
 void Block<Real>::attention_forward(const Frame& frame, Slot& slot) {
   Pass<Real>& pass = frame.pass;
-  norm1_.forward(pass, slot.h_in, slot.x1, slot.r1);
+  const Input<Real> x1 =
+      norm1_.forward(pass, slot.h_in, slot.x1, slot.r1,
+                     frame.recompute ? attention_.down().room(pass, slot.h_in.rows) : CodeRoom());
   observe(pass, "norm1", slot.x1);
-  attention_.forward(pass, frame.rows, frame.table, slot.x1, slot.attention, branch_);
+  attention_.forward(pass, frame.rows, frame.table, x1, slot.attention, branch_);
   after_attention(frame, slot);
 }
 
@@ -236,8 +238,12 @@ template <class Real>
 void Block<Real>::attention_backward_weight(const Frame& frame, Slot& slot,
                                             const Deferred& deferred) const {
   if (moe_) moe_->gate_backward_weight(frame.pass, frame.rows, slot.x2_again, deferred.moe);
-  if (frame.recompute) norm1_.recompute(frame.pass, slot.h_in, slot.r1, slot.x1);
-  attention_.backward_weight(frame.pass, frame.rows, frame.recompute, slot.x1, slot.attention,
+  Input<Real> x1 = slot.x1;
+  if (frame.recompute) {
+    x1 = norm1_.recompute(frame.pass, slot.h_in, slot.r1, slot.x1,
+                          attention_.down().room(frame.pass, slot.h_in.rows));
+  }
+  attention_.backward_weight(frame.pass, frame.rows, frame.recompute, x1, slot.attention,
                              deferred.attention);
 }
 

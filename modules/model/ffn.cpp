@@ -1,7 +1,5 @@
 #include "model/ffn.hpp"
 
-#include "kernels/swiglu/swiglu.hpp"
-
 namespace moray {
 
 template <class Real>
@@ -43,10 +41,11 @@ void Ffn<Real>::forward(Pass<Real>& pass, Matrix<const Real> x, Slot& slot,
                         Matrix<Real> out) const {
   gate_up_.forward(pass, x, slot.gate_up);
   observe(pass, "ffn.gate_up", slot.gate_up);
-  swiglu_forward<Real>(pass.exec, slot.gate_up, {}, slot.act);
+  const CodeRoom room = slot.kept.low() ? down_.room(pass, x.rows) : CodeRoom();
+  const Input<Real> act = swiglu_for_product<Real>(pass.exec, slot.gate_up, {}, slot.act, room);
   observe(pass, "ffn.act", slot.act);
   slot.kept.keep(pass.exec, precision_.scale_rule(), slot.gate_up);
-  down_.forward(pass, slot.act, out);
+  down_.forward(pass, act, out);
   observe(pass, "ffn.y", out);
 }
 
@@ -66,9 +65,12 @@ template <class Real>
 void Ffn<Real>::backward_weight(Pass<Real>& pass, const RowLayout& rows, bool recompute,
                                 Matrix<const Real> dout, Matrix<const Real> x, Slot& slot,
                                 const Deferred& deferred) const {
-  if (recompute || slot.kept.low())
-    slot.kept.template swiglu<Real>(pass.exec, slot.gate_up, {}, slot.act);
-  down_.backward_weight(pass, rows, dout, slot.act);
+  Input<Real> act = slot.act;
+  if (recompute || slot.kept.low()) {
+    act = slot.kept.template swiglu<Real>(pass.exec, slot.gate_up, {}, slot.act,
+                                          down_.room(pass, x.rows));
+  }
+  down_.backward_weight(pass, rows, dout, act);
   gate_up_.backward_weight(pass, rows, deferred.dgate_up, x);
 }
 

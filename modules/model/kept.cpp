@@ -42,13 +42,34 @@ void Kept::restore(const ExecSpace& exec, Matrix<float> values) const {
 }
 
 template <class Real>
-void Kept::swiglu(const ExecSpace& exec, Matrix<Real> gu, Vector<const Real> w,
-                  Matrix<Real> act) const {
+Input<Real> swiglu_for_product(const ExecSpace& exec, Matrix<const Real> gu, Vector<const Real> w,
+                               Matrix<Real> act, const CodeRoom& room) {
   if constexpr (std::is_same_v<Real, float>) {
-    if (coded()) return swiglu_forward(exec, codes(gu.rows, gu.cols), gu, w, act);
+    if (room) {
+      swiglu_quantize_tokens(exec, gu, w, room.rule, room.codes);
+      return Input<Real>(room);
+    }
+  }
+  swiglu_forward<Real>(exec, gu, w, act);
+  return act;
+}
+
+template <class Real>
+Input<Real> Kept::swiglu(const ExecSpace& exec, Matrix<Real> gu, Vector<const Real> w,
+                         Matrix<Real> act, const CodeRoom& room) const {
+  if constexpr (std::is_same_v<Real, float>) {
+    if (coded()) {
+      const Quantized kept = codes(gu.rows, gu.cols);
+      if (room) {
+        swiglu_quantize_tokens(exec, kept, gu, w, room.rule, room.codes);
+        return Input<Real>(room);
+      }
+      swiglu_forward(exec, kept, gu, w, act);
+      return act;
+    }
   }
   restore(exec, gu);
-  swiglu_forward<Real>(exec, gu, w, act);
+  return swiglu_for_product<Real>(exec, gu, w, act, room);
 }
 
 template <class Real>
@@ -61,10 +82,12 @@ void Kept::swiglu_backward(const ExecSpace& exec, Matrix<const Real> dh, Matrix<
   moray::swiglu_backward<Real>(exec, dh, gu, w, dgu, dw);
 }
 
-#define MORAY_INSTANTIATE(Real)                                                                \
-  template void Kept::swiglu(const ExecSpace&, Matrix<Real>, Vector<const Real>, Matrix<Real>) \
-      const;                                                                                   \
-  template void Kept::swiglu_backward(const ExecSpace&, Matrix<const Real>, Matrix<Real>,      \
+#define MORAY_INSTANTIATE(Real)                                                               \
+  template Input<Real> swiglu_for_product(const ExecSpace&, Matrix<const Real>,               \
+                                          Vector<const Real>, Matrix<Real>, const CodeRoom&); \
+  template Input<Real> Kept::swiglu(const ExecSpace&, Matrix<Real>, Vector<const Real>,       \
+                                    Matrix<Real>, const CodeRoom&) const;                     \
+  template void Kept::swiglu_backward(const ExecSpace&, Matrix<const Real>, Matrix<Real>,     \
                                       Vector<const Real>, Matrix<Real>, Vector<Real>) const
 MORAY_INSTANTIATE(float);
 MORAY_INSTANTIATE(double);

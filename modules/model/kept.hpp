@@ -4,7 +4,7 @@
 
 #include "core/arena.hpp"
 #include "kernels/quantize/quantize.hpp"
-#include "model/precision.hpp"
+#include "model/low_linear.hpp"
 
 namespace moray {
 
@@ -25,10 +25,11 @@ class Kept {
   void keep(const ExecSpace&, ScaleRule, Matrix<const double>) const {}
   void restore(const ExecSpace&, Matrix<double>) const {}
 
-  /// swiglu_forward and swiglu_backward (kernels/swiglu/swiglu.hpp) of what was kept, or of gu where
+  /// swiglu_for_product and swiglu_backward (kernels/swiglu/swiglu.hpp) of what was kept, or of gu where
   /// nothing was. gu is room for the values if they are kept in fewer bits.
   template <class Real>
-  void swiglu(const ExecSpace& exec, Matrix<Real> gu, Vector<const Real> w, Matrix<Real> act) const;
+  Input<Real> swiglu(const ExecSpace& exec, Matrix<Real> gu, Vector<const Real> w, Matrix<Real> act,
+                     const CodeRoom& room) const;
   template <class Real>
   void swiglu_backward(const ExecSpace& exec, Matrix<const Real> dh, Matrix<Real> gu,
                        Vector<const Real> w, Matrix<Real> dgu, Vector<Real> dw) const;
@@ -43,5 +44,11 @@ class Kept {
   Rows<std::uint8_t> codes_;
   Rows<float> scales_;
 };
+
+/// swiglu_forward (kernels/swiglu/swiglu.hpp) for a product, of which alone the codes are written if there
+/// is room for them.
+template <class Real>
+Input<Real> swiglu_for_product(const ExecSpace& exec, Matrix<const Real> gu, Vector<const Real> w,
+                               Matrix<Real> act, const CodeRoom& room);
 
 }  // namespace moray

@@ -74,6 +74,12 @@ void observe(const Pass<Real>& pass, const char* stage, const Route<Real>& route
   if (pass.probe != nullptr) pass.probe->expert_rows(stage, route, values);
 }
 
+/// Whether somebody wants the values that FP8 products read, and not their codes alone.
+template <class Real>
+bool wants_values(const Pass<Real>& pass, const PrecisionConfig& precision) {
+  return pass.probe != nullptr || pass.statistics != nullptr || precision.coarse();
+}
+
 /// y = x wᵀ without bias. The weight may be several parameters whose rows follow each other: one
 /// product then serves all (docs/numerics.md section 2). Where it computes in bf16 or FP8
 /// (docs/fp8.md section 4), x, dy and w are rounded to that, y and dx to bf16, and dw is float32.
@@ -99,20 +105,27 @@ class Linear {
     sequence_rows_ = rows;
   }
 
+  /// Room for the codes of x (rows, in), if x need not be written for anybody else. What is written
+  /// there goes to the next call of forward or backward_weight.
+  CodeRoom room(const Pass<Real>& pass, std::int64_t rows) const {
+    if (compute() != Compute::fp8 || wants_values(pass, pass.parameters->precision())) return {};
+    return code_room(pass.parameters->precision(), rows, in(), scratch_);
+  }
+
   /// x (T, in), y (T, out).
-  void forward(Pass<Real>& pass, Matrix<const Real> x, Matrix<Real> y) const;
+  void forward(Pass<Real>& pass, const Input<Real>& x, Matrix<Real> y) const;
   /// dx (T, in) = dy (T, out) w.
   void backward_input(Pass<Real>& pass, Matrix<const Real> dy, Matrix<Real> dx) const;
   /// dw of each lane += dyᵀ x over the rows of its sequences.
   void backward_weight(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> dy,
-                       Matrix<const Real> x) const;
+                       const Input<Real>& x) const;
 
  private:
   /// y (T, .) = the product of rows x (T, .) with the weight, rounded.
-  void low_product(Pass<Real>& pass, GemmForm form, Operand what, Matrix<const Real> x,
+  void low_product(Pass<Real>& pass, GemmForm form, Operand what, const Input<Real>& x,
                    Matrix<Real> y) const;
   void low_backward_weight(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> dy,
-                           Matrix<const Real> x) const;
+                           const Input<Real>& x) const;
 
   WeightRef weight_;
   mutable LowScratch scratch_;
@@ -131,6 +144,12 @@ class Norm {
   void forward(Pass<Real>& pass, Matrix<const Real> x, Matrix<Real> y, Vector<Real> r) const;
   void recompute(Pass<Real>& pass, Matrix<const Real> x, Vector<const Real> r,
                  Matrix<Real> y) const;
+  /// Both for a product: only the codes of y are written if there is room for them. r is then computed
+  /// again too, to the same bits.
+  Input<Real> forward(Pass<Real>& pass, Matrix<const Real> x, Matrix<Real> y, Vector<Real> r,
+                      const CodeRoom& room) const;
+  Input<Real> recompute(Pass<Real>& pass, Matrix<const Real> x, Vector<Real> r, Matrix<Real> y,
+                        const CodeRoom& room) const;
   /// dx may be dy. Also accumulates the gain's gradient in each lane.
   void backward(Pass<Real>& pass, const RowLayout& rows, Matrix<const Real> dy,
                 Matrix<const Real> x, Vector<const Real> r, Matrix<Real> dx) const;
@@ -138,6 +157,9 @@ class Norm {
   const WeightRef& gain() const { return gain_; }
 
  private:
+  Input<Real> codes(Pass<Real>& pass, Matrix<const Real> x, Vector<Real> r,
+                    const CodeRoom& room) const;
+
   WeightRef gain_;
   Real eps_ = 0;
 };

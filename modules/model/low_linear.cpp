@@ -63,6 +63,12 @@ Matrix<const float> coarse_values(const ExecSpace& exec, const PrecisionConfig& 
   return rounded;
 }
 
+CodeRoom code_room(const PrecisionConfig& precision, std::int64_t rows, std::int64_t columns,
+                   const LowScratch& scratch) {
+  return {quantized(scratch.tokens, CodeType::e4m3, rows, columns, rows, scale_blocks(columns)),
+          precision.scale_rule()};
+}
+
 MixedOperand row_operand(const ExecSpace& exec, const PrecisionConfig& precision, Compute compute,
                          Operand what, Matrix<const float> x, Vector<const RowBlock> blocks,
                          const LowScratch& scratch, const LowScratch::Buffer& buffer) {

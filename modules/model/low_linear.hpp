@@ -33,6 +33,26 @@ class LowScratch {
   Rows<float> coarse;  ///< values of an ablation
 };
 
+/// Room for the 1 x 128 codes of values, for whoever makes the values and need not write them: nobody reads
+/// anything but the codes. Without data where somebody does.
+struct CodeRoom {
+  Quantized codes = {};
+  ScaleRule rule = ScaleRule::float32;
+  explicit operator bool() const { return codes.codes.data != nullptr; }
+};
+
+/// What a product reads as x: values (T, C), or their codes in the room that it gave.
+template <class Real>
+struct Input {
+  Input(Matrix<const Real> x) : values(x) {}
+  Input(Matrix<Real> x) : values(x) {}
+  explicit Input(const CodeRoom& room) : codes(room.codes) {}
+  bool coded() const { return codes.codes.data != nullptr; }
+
+  Matrix<const Real> values = {};
+  Quantized codes = {};
+};
+
 /// What a tensor is to a product: ablations treat the two apart.
 enum class Operand { value, gradient };
 
@@ -46,6 +66,11 @@ Matrix<const float> coarse_values(const ExecSpace& exec, const PrecisionConfig& 
 MixedOperand row_operand(const ExecSpace& exec, const PrecisionConfig& precision, Compute compute,
                          Operand what, Matrix<const float> x, Vector<const RowBlock> blocks,
                          const LowScratch& scratch, const LowScratch::Buffer& buffer);
+
+/// Room in `tokens` for x of `columns` channels. Its codes are read by the next product and lost with that
+/// after it, since all of a model share the memory.
+CodeRoom code_room(const PrecisionConfig& precision, std::int64_t rows, std::int64_t columns,
+                   const LowScratch& scratch);
 
 /// Values (T, C) as an operand of a weight gradient. In FP8 with scales 128 x 1: of a gradient from its
 /// values, else from the 1 x 128 codes that the forward read.

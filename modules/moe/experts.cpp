@@ -79,32 +79,37 @@ Matrix<const std::byte> Experts<Real>::packed(Pass<Real>& pass, Operand what,
 
 template <class Real>
 void Experts<Real>::multiply(Pass<Real>& pass, GemmForm form, const Linears& linears,
-                             const Route<Real>& route, Matrix<const Real> in,
+                             const Route<Real>& route, const Input<Real>& in,
                              Matrix<Real> out) const {
+  const Matrix<const Real> x = in.values;
   if constexpr (std::is_same_v<Real, float>) {
+    if (in.coded()) {
+      return multiply_low(pass, form, linears, route, operand(in.codes, 1, precision_.scale_rule()),
+                          linears.front().in(), out);
+    }
     if (linears.front().low()) {
       Vector<const RowBlock> blocks;
       if (precision_.coarse()) blocks = row_blocks(pass, route);
       const Operand what = form == GemmForm::nt ? Operand::value : Operand::gradient;
       const MixedOperand rows = row_operand(pass.exec, precision_, linears.front().compute(), what,
-                                            in, blocks, scratch_, scratch_.tokens);
-      count_codes(pass, linears.front().weight(), what, in, rows);
-      return multiply_low(pass, form, linears, route, rows, in.cols, out);
+                                            x, blocks, scratch_, scratch_.tokens);
+      count_codes(pass, linears.front().weight(), what, x, rows);
+      return multiply_low(pass, form, linears, route, rows, x.cols, out);
     }
   }
   pass.tasks.clear();
   for (std::int64_t e = 0; e < route.experts(); ++e) {
     const auto range = route.expert_rows(e);
     const Matrix<const Real> w = pass.parameters->weight(weight(linears, route, e));
-    pass.tasks.push_back({.a = in.row(range.begin),
-                          .lda = in.stride,
+    pass.tasks.push_back({.a = x.row(range.begin),
+                          .lda = x.stride,
                           .b = w.data,
                           .ldb = w.stride,
                           .c = out.row(range.begin),
                           .ldc = out.stride,
                           .m = range.rows,
                           .n = out.cols,
-                          .k = in.cols});
+                          .k = x.cols});
   }
   gemm<Real>(pass.exec, form, pass.tasks);
 }
@@ -226,18 +231,21 @@ void Experts<Real>::accumulate(Pass<Real>& pass, const RowLayout& rows, const Li
 template <class Real>
 void Experts<Real>::backward_weight(Pass<Real>& pass, const RowLayout& rows,
                                     const Route<Real>& route, Matrix<std::byte> dy,
-                                    Matrix<const Real> act, Matrix<const Real> dgate_up,
+                                    const Input<Real>& act, Matrix<const Real> dgate_up,
                                     Matrix<std::byte> x) const {
   const bool low_down = dy_format() != RowFormat::real, low_gate_up = x_format() != RowFormat::real;
-  if (!low_down) accumulate(pass, rows, down_, route, as_numbers<Real>(dy), act);
+  if (!low_down) accumulate(pass, rows, down_, route, as_numbers<Real>(dy), act.values);
   if constexpr (std::is_same_v<Real, float>) {
     Vector<const RowBlock> blocks;
     if (low_down || low_gate_up) blocks = row_blocks(pass, route);
     if (low_down) {
       const MixedOperand left = packed_channels(pass, dy_format(), dy, blocks, scratch_.left);
       const MixedOperand right =
-          channel_operand(pass.exec, precision_, down_.front().compute(), Operand::value, act,
-                          blocks, scratch_, scratch_.right);
+          act.coded()
+              ? channel_operand(pass.exec, precision_, act.codes, down_.front().in(), blocks,
+                                scratch_.right)
+              : channel_operand(pass.exec, precision_, down_.front().compute(), Operand::value,
+                                act.values, blocks, scratch_, scratch_.right);
       accumulate_low(pass, rows, down_, route, left, right, blocks);
     }
     if (low_gate_up) {

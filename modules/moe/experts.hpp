@@ -54,9 +54,14 @@ class Experts {
                        Matrix<Real> gate_up) const {
     multiply_packed(pass, GemmForm::nt, gate_up_, route, x_format(), x, gate_up);
   }
-  void forward_down(Pass<Real>& pass, const Route<Real>& route, Matrix<const Real> act,
+  void forward_down(Pass<Real>& pass, const Route<Real>& route, const Input<Real>& act,
                     Matrix<Real> y) const {
     multiply(pass, GemmForm::nt, down_, route, act, y);
+  }
+  /// Room for the codes of act, as that of a Linear, for forward_down or backward_weight.
+  CodeRoom act_room(const Pass<Real>& pass, std::int64_t rows) const {
+    if (dy_format() != RowFormat::e4m3 || wants_values(pass, precision_)) return {};
+    return code_room(precision_, rows, down_.front().in(), scratch_);
   }
   /// dact (R, F) of rows dy; dx (R, D) of dgate_up (R, 2 F).
   void backward_down(Pass<Real>& pass, const Route<Real>& route, Matrix<std::byte> dy,
@@ -69,7 +74,7 @@ class Experts {
   }
   /// dw of each lane of each expert += the products over its rows.
   void backward_weight(Pass<Real>& pass, const RowLayout& rows, const Route<Real>& route,
-                       Matrix<std::byte> dy, Matrix<const Real> act, Matrix<const Real> dgate_up,
+                       Matrix<std::byte> dy, const Input<Real>& act, Matrix<const Real> dgate_up,
                        Matrix<std::byte> x) const;
 
  private:
@@ -82,7 +87,7 @@ class Experts {
     return linears[static_cast<std::size_t>(route.first_expert() + e)].weight();
   }
   void multiply(Pass<Real>& pass, GemmForm form, const Linears& linears, const Route<Real>& route,
-                Matrix<const Real> in, Matrix<Real> out) const;
+                const Input<Real>& in, Matrix<Real> out) const;
   void multiply_packed(Pass<Real>& pass, GemmForm form, const Linears& linears,
                        const Route<Real>& route, RowFormat format, Matrix<std::byte> in,
                        Matrix<Real> out) const;

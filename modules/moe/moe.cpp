@@ -4,7 +4,6 @@
 #include "core/log.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 #include "kernels/permute/permute.hpp"
-#include "kernels/swiglu/swiglu.hpp"
 
 namespace moray {
 
@@ -209,7 +208,7 @@ void Moe<Real>::experts_forward(Pass<Real>& pass, Matrix<const Real> x2, Slot& s
                                 Matrix<Real> shared_out) const {
   const Route<Real>& route = slot.route;
   const Matrix<Real> gate_up = slot.gate_up->first(route.rows());
-  const Matrix<Real> act = slot.act->first(route.rows());
+  const Matrix<Real> values = slot.act->first(route.rows());
   const Matrix<Real> y = slot.y->first(route.rows());
   const Matrix<std::byte> x = slot.x->first(route.rows());
   if (has_shared()) shared_.forward(pass, x2, slot.shared, shared_out);
@@ -217,8 +216,10 @@ void Moe<Real>::experts_forward(Pass<Real>& pass, Matrix<const Real> x2, Slot& s
   gather_row_bytes(pass.exec, dispatched(pass, x2, slot), route.source(), x);
   experts_.forward_gate_up(pass, route, x, gate_up);
   observe(pass, "experts.gate_up", route, gate_up);
-  swiglu_forward<Real>(pass.exec, gate_up, route.weights(), act);
-  observe(pass, "experts.act", route, act);
+  const CodeRoom room = slot.kept.low() ? experts_.act_room(pass, route.rows()) : CodeRoom();
+  const Input<Real> act =
+      swiglu_for_product<Real>(pass.exec, gate_up, route.weights(), values, room);
+  observe(pass, "experts.act", route, values);
   slot.kept.keep(pass.exec, precision_.scale_rule(), gate_up);
   experts_.forward_down(pass, route, act, y);
   observe(pass, "experts.y", route, y);
@@ -340,13 +341,16 @@ void Moe<Real>::experts_backward_weight(Pass<Real>& pass, const RowLayout& rows,
   const Route<Real>& route = slot.route;
   const Matrix<std::byte> x = slot.x->first(route.rows());
   const Matrix<std::byte> dy = deferred.dy->first(route.rows());
-  const Matrix<Real> act = slot.act->first(route.rows());
+  const Matrix<Real> values = slot.act->first(route.rows());
   const Matrix<Real> dgate_up = deferred.dgate_up->first(route.rows());
   const Uncounted<Real> again(pass);
   if (recompute) gather_row_bytes(pass.exec, dispatched(pass, x2, slot), route.source(), x);
-  if (recompute || slot.kept.low())
-    slot.kept.template swiglu<Real>(pass.exec, slot.gate_up->first(route.rows()), route.weights(),
-                                    act);
+  Input<Real> act = values;
+  if (recompute || slot.kept.low()) {
+    act = slot.kept.template swiglu<Real>(pass.exec, slot.gate_up->first(route.rows()),
+                                          route.weights(), values,
+                                          experts_.act_room(pass, route.rows()));
+  }
   experts_.backward_weight(pass, rows, route, dy, act, dgate_up, x);
   if (has_shared())
     shared_.backward_weight(pass, rows, recompute, dout, x2, slot.shared, deferred.shared);

@@ -57,6 +57,15 @@ void check_swiglu_of_codes(std::int64_t rows, std::int64_t width, std::int64_t g
     CHECK(own_act.same_bits(act));
     CHECK(own_dgu.same_bits(dgu));
     CHECK(own_dw.same_bits(dw));
+    for (const ScaleRule rule : kScaleRules) {
+      auto fused = tokens_of(type, rows, width, gap), apart = fused;
+      swiglu_quantize_tokens(exec, codes.device(), room.device(), w.device_vector(), rule,
+                             fused.device());
+      swiglu_quantize_tokens(exec, values, w.device_vector(), rule, apart.device());
+      fused.fetch();
+      apart.fetch();
+      CHECK(fused.same_bits(apart));
+    }
   }
 }
 
@@ -99,7 +108,7 @@ void check_rmsnorm(std::int64_t rows, std::int64_t width, std::int64_t gap) {
 TEST_CASE("SwiGLU and quantisation in one pass have the bits of two", "[quantize]") {
   for_each_variant(Op::quantize, [] {
     for (const bool weighted : {false, true}) {
-      for (const std::int64_t width : {1, 9, 128, 200, 352}) {
+      for (const std::int64_t width : {1, 9, 128, 200, 352, 1152}) {
         check_swiglu(3, width, 0, weighted);
         check_swiglu(2, width, 5, weighted);
       }
@@ -109,20 +118,22 @@ TEST_CASE("SwiGLU and quantisation in one pass have the bits of two", "[quantize
 }
 
 TEST_CASE("SwiGLU of codes has the bits of decoding them first", "[quantize]") {
-  for_each_variant(Op::swiglu, [] {
-    for (const bool weighted : {false, true}) {
-      for (const std::int64_t width : {1, 9, 64, 128, 200, 1152}) {
-        check_swiglu_of_codes(3, width, 0, weighted);
-        check_swiglu_of_codes(2, width, 5, weighted);
+  for (const Op op : {Op::swiglu, Op::quantize}) {
+    for_each_variant(op, [] {
+      for (const bool weighted : {false, true}) {
+        for (const std::int64_t width : {1, 9, 64, 128, 200, 1152}) {
+          check_swiglu_of_codes(3, width, 0, weighted);
+          check_swiglu_of_codes(2, width, 5, weighted);
+        }
+        check_swiglu_of_codes(0, 16, 0, weighted);
       }
-      check_swiglu_of_codes(0, 16, 0, weighted);
-    }
-  });
+    });
+  }
 }
 
 TEST_CASE("RMSNorm and quantisation in one pass have the bits of two", "[quantize]") {
   for_each_variant(Op::quantize, [] {
-    for (const std::int64_t width : {1, 9, 128, 200, 352}) {
+    for (const std::int64_t width : {1, 9, 128, 200, 352, 1152}) {
       check_rmsnorm(3, width, 0);
       check_rmsnorm(2, width, 5);
     }
