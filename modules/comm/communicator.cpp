@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <limits>
 #include <thread>
 #include <utility>
 
@@ -12,6 +13,31 @@
 
 namespace moray {
 namespace {
+
+/// Bytes of texts that lie one behind the other, as MPI takes them.
+struct TextPlaces {
+  explicit TextPlaces(const std::vector<std::int64_t>& lengths) {
+    std::int64_t place = 0;
+    for (const std::int64_t length : lengths) {
+      sizes.push_back(static_cast<int>(length));
+      places.push_back(static_cast<int>(place));
+      place += length;
+    }
+    MORAY_REQUIRE(place <= std::numeric_limits<int>::max());
+    all.resize(static_cast<std::size_t>(place));
+  }
+  std::vector<std::string> texts() const {
+    std::vector<std::string> texts;
+    for (std::size_t r = 0; r < sizes.size(); ++r) {
+      texts.push_back(
+          all.substr(static_cast<std::size_t>(places[r]), static_cast<std::size_t>(sizes[r])));
+    }
+    return texts;
+  }
+
+  std::vector<int> sizes, places;
+  std::string all;
+};
 
 /// Elements of one message: far below the 2^31 limit of a count.
 constexpr std::size_t kMessage = std::size_t{1} << 28;
@@ -209,26 +235,30 @@ std::string Communicator::broadcast(const std::string& text, int root) const {
 }
 
 std::vector<std::string> Communicator::gather(const std::string& text, int root) const {
-  const int length = static_cast<int>(text.size());
-  std::vector<int> lengths(rank_ == root ? static_cast<std::size_t>(size_) : 0);
-  check_mpi(MPI_Gather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, root, comm_), "MPI_Gather",
-            "lengths of texts");
-  std::vector<int> offsets;
-  int total = 0;
-  for (const int l : lengths) {
-    offsets.push_back(total);
-    total += l;
-  }
-  std::string all(static_cast<std::size_t>(total), '\0');
-  check_mpi(MPI_Gatherv(text.data(), length, MPI_CHAR, all.data(), lengths.data(), offsets.data(),
-                        MPI_CHAR, root, comm_),
+  const auto length = static_cast<std::int64_t>(text.size());
+  std::vector<std::int64_t> lengths(rank_ == root ? static_cast<std::size_t>(size_) : 0);
+  check_mpi(MPI_Gather(&length, 1, MPI_INT64_T, lengths.data(), 1, MPI_INT64_T, root, comm_),
+            "MPI_Gather", "lengths of texts");
+  TextPlaces in(lengths);
+  check_mpi(MPI_Gatherv(text.data(), static_cast<int>(length), MPI_CHAR, in.all.data(),
+                        in.sizes.data(), in.places.data(), MPI_CHAR, root, comm_),
             "MPI_Gatherv", "texts");
-  std::vector<std::string> texts;
-  for (std::size_t r = 0; r < lengths.size(); ++r) {
-    texts.push_back(
-        all.substr(static_cast<std::size_t>(offsets[r]), static_cast<std::size_t>(lengths[r])));
-  }
-  return texts;
+  return in.texts();
+}
+
+std::vector<std::string> Communicator::all_to_all(const std::vector<std::string>& texts) const {
+  MORAY_REQUIRE(static_cast<int>(texts.size()) == size_);
+  std::vector<std::int64_t> lengths, lengths_in(texts.size());
+  for (const std::string& text : texts) lengths.push_back(static_cast<std::int64_t>(text.size()));
+  check_mpi(MPI_Alltoall(lengths.data(), 1, MPI_INT64_T, lengths_in.data(), 1, MPI_INT64_T, comm_),
+            "MPI_Alltoall", "lengths of texts");
+  TextPlaces out(lengths), in(lengths_in);
+  out.all.clear();
+  for (const std::string& text : texts) out.all += text;
+  check_mpi(MPI_Alltoallv(out.all.data(), out.sizes.data(), out.places.data(), MPI_CHAR,
+                          in.all.data(), in.sizes.data(), in.places.data(), MPI_CHAR, comm_),
+            "MPI_Alltoallv", "texts");
+  return in.texts();
 }
 
 void Communicator::sum_any_order(std::span<float> values) const {

@@ -77,6 +77,8 @@ class Communicator {
   std::string broadcast(const std::string& text, int root) const;
   /// Texts of all ranks at `root`, in rank order; empty elsewhere.
   std::vector<std::string> gather(const std::string& text, int root) const;
+  /// A text to each rank, less than 2 GiB in all; returns those of all ranks to this one.
+  std::vector<std::string> all_to_all(const std::vector<std::string>& texts) const;
 
   /// The sum over ranks in an order that MPI chooses: never under `determinism: exact`.
   void sum_any_order(std::span<float> values) const;

@@ -16,6 +16,9 @@ class MpiCollective final : public Collective {
   std::vector<std::string> gather(const std::string& bytes) override {
     return ranks_.gather(bytes, 0);
   }
+  std::vector<std::string> exchange(const std::vector<std::string>& to) override {
+    return ranks_.all_to_all(to);
+  }
 
  private:
   const Communicator& ranks_;

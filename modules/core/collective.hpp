@@ -20,6 +20,8 @@ class Collective {
   virtual void broadcast(std::string& bytes) = 0;
   /// On rank 0 the bytes of every rank in rank order; empty on the others. Lengths may differ.
   virtual std::vector<std::string> gather(const std::string& bytes) = 0;
+  /// `to` has the bytes for each rank; returns those of each rank for this one. Lengths may differ.
+  virtual std::vector<std::string> exchange(const std::vector<std::string>& to) = 0;
 };
 
 /// One rank alone.
@@ -30,6 +32,7 @@ class SerialCollective final : public Collective {
   bool all(bool value) override { return value; }
   void broadcast(std::string&) override {}
   std::vector<std::string> gather(const std::string& bytes) override { return {bytes}; }
+  std::vector<std::string> exchange(const std::vector<std::string>& to) override { return to; }
 };
 
 /// Runs `work` on this rank and then agrees on its outcome: if it threw on any rank, every rank

@@ -7,8 +7,9 @@
 
 namespace moray {
 
-/// The calls by which one rank writes its blocks into the tensor file of a checkpoint, which is there
-/// and has its size. None is collective. Throws Error(io), NoSpace where the disk is full.
+/// The calls by which one rank writes its blocks into the tensor file of a checkpoint, or the digests
+/// of them into that of digests, which is there. None is collective. Throws Error(io), NoSpace where
+/// the disk is full.
 class BlockOutput {
  public:
   virtual ~BlockOutput() = default;

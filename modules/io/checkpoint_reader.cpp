@@ -209,14 +209,28 @@ void Checkpoint::read(const std::string& dataset, std::int64_t offset, std::int6
 }
 
 void Checkpoint::verify_blocks(int rank, int size) const {
+  std::int64_t all = 0;
+  for (const StoredDataset& dataset : manifest_.datasets) all += dataset.bytes();
+  const std::int64_t begin = all / size * rank + all % size * rank / size;
+  const std::int64_t end = all / size * (rank + 1) + all % size * (rank + 1) / size;
   std::vector<char> buffer;
+  std::int64_t at = 0;  // where the dataset begins, all lying one behind the other
   for (std::size_t dataset = 0; dataset < manifest_.datasets.size(); ++dataset) {
-    const BlockGrid grid(manifest_.datasets[dataset].spec);
-    const std::int64_t width = bytes_of(manifest_.datasets[dataset].spec.dtype);
+    const StoredDataset& stored = manifest_.datasets[dataset];
+    const std::int64_t width = bytes_of(stored.spec.dtype);
+    const BlockGrid grid(stored.spec);
+    // The first block that begins at this byte or behind it.
+    const auto first_from = [&](std::int64_t byte) {
+      const std::int64_t element = (byte - at + width - 1) / width;
+      if (byte <= at) return std::int64_t{0};
+      if (element >= grid.elements()) return grid.blocks();
+      const std::int64_t block = grid.block_of(element);
+      return grid.begin(block) < element ? block + 1 : block;
+    };
     buffer.resize(static_cast<std::size_t>(std::min(grid.elements(), kDigestBlock) * width));
-    for (std::int64_t block = 0; block < grid.blocks(); ++block) {
-      if ((first_block_[dataset] + block) % size == rank) read_block(dataset, block, buffer.data());
-    }
+    for (std::int64_t block = first_from(begin); block < first_from(end); ++block)
+      read_block(dataset, block, buffer.data());
+    at += stored.bytes();
   }
 }
 

@@ -47,7 +47,8 @@ class Checkpoint {
   /// Elements [offset, offset + count) of a dataset into `out`, in the dataset's dtype and with the
   /// bits of the file: nothing is converted. Each block that is touched is verified.
   void read(const std::string& dataset, std::int64_t offset, std::int64_t count, void* out) const;
-  /// Verifies blocks rank, rank + size, ... of all datasets.
+  /// Verifies the blocks of one of `size` ranks: consecutive ones, so that it reads the block digests of
+  /// few datasets, with about the same number of bytes for each rank.
   void verify_blocks(int rank = 0, int size = 1) const;
 
  private:

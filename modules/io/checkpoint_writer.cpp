@@ -14,9 +14,7 @@
 namespace moray {
 namespace {
 
-constexpr std::size_t kDigestBytes = sizeof(Digest::bytes);
-// Blocks whose digests travel to rank 0 in one gather: 24 MiB there, whatever the model's size.
-constexpr std::int64_t kGatherBlocks = std::int64_t{1} << 20;
+constexpr std::int64_t kDigestBytes = sizeof(Digest::bytes);
 // Bytes that one call writes: large enough for any file system, small enough to stay cached
 // between digest and write.
 constexpr std::int64_t kWriteBytes = std::int64_t{8} << 20;
@@ -60,6 +58,7 @@ void CheckpointWriter::begin(const CheckpointContent& content) {
   agree(ranks_, [&] {
     MORAY_REQUIRE(offsets_.size() == content_.datasets.size());
     tensors_ = open_(fmt::format("{}/{}", temporary_, kTensorFile));
+    blocks_ = open_(fmt::format("{}/{}", temporary_, kBlockFile));
   });
 }
 
@@ -80,7 +79,7 @@ void CheckpointWriter::lay_out_on_root() {
   tell_full_disk(folder_, [&] {
     offsets_ = lay_out(fmt::format("{}/{}", temporary_, kTensorFile), content_);
   });
-  blocks_ = File(fmt::format("{}/{}", temporary_, kBlockFile), O_WRONLY | O_CREAT | O_EXCL);
+  File(fmt::format("{}/{}", temporary_, kBlockFile), O_WRONLY | O_CREAT | O_EXCL);
   crash_point("laid_out");
 }
 
@@ -126,6 +125,7 @@ void CheckpointWriter::finish() {
   crash_point("blocks_written");
   try {
     tensors_->sync();  // each rank, since each node has a cache of its own
+    write_digests();
     finished_ = true;
   } catch (...) {
     failure_ = std::current_exception();
@@ -137,74 +137,97 @@ std::string CheckpointWriter::commit() {
   agree(ranks_, [&] {
     if (failure_ != nullptr) std::rethrow_exception(failure_);
   });
-  crash_point("tensors_synced");
-  collect_digests();
+  crash_point("blocks_synced");
+  exchange_digests();
   agree(ranks_, [&] {
-    if (failure_ != nullptr) std::rethrow_exception(failure_);
     if (ranks_.rank() == 0) tell_full_disk(folder_, [&] { finish_on_root(); });
   });
   temporary_.clear();
   return fmt::format("{}/{}", folder_, checkpoint_name(content_.step));
 }
 
-void CheckpointWriter::collect_digests() {
+void CheckpointWriter::write_digests() {
   std::sort(records_.begin(), records_.end(),
             [](const Record& a, const Record& b) { return a.block < b.block; });
-  auto record = records_.begin();
-  for (std::size_t first = 0, last = 0; first < grids_.size(); first = last) {
-    while (last < grids_.size() &&
-           (last == first || first_block_[last + 1] - first_block_[first] <= kGatherBlocks))
-      ++last;
-    std::string packed;
-    for (; record != records_.end() && record->block < first_block_[last]; ++record) {
-      packed.append(reinterpret_cast<const char*>(&record->block), sizeof record->block);
-      packed.append(reinterpret_cast<const char*>(record->digest.bytes.data()), kDigestBytes);
-    }
-    const std::vector<std::string> all = ranks_.gather(packed);
-    if (ranks_.rank() != 0 || failure_ != nullptr) continue;  // every rank takes part to the end
-    try {
-      add_batch(first, last, all);
-    } catch (...) {
-      failure_ = std::current_exception();
+  std::vector<Digest> run;  // of blocks that follow each other
+  static_assert(sizeof(Digest) == kDigestBytes);
+  for (auto record = records_.begin(); record != records_.end();) {
+    const std::int64_t first = record->block;
+    run.clear();
+    while (record != records_.end() && record->block == first + std::ssize(run) &&
+           std::ssize(run) < kWriteBytes / kDigestBytes)
+      run.push_back((record++)->digest);
+    blocks_->write(run.data(), run.size() * sizeof(Digest), first * kDigestBytes);
+  }
+  crash_point("digests_written");
+  blocks_->sync();
+}
+
+std::size_t CheckpointWriter::first_dataset(int rank) const {
+  const std::int64_t first = (first_block_.back() * rank + ranks_.size() - 1) / ranks_.size();
+  return static_cast<std::size_t>(
+      std::lower_bound(first_block_.begin(), first_block_.end(), first) - first_block_.begin());
+}
+
+/// No rank sees the block digests of all datasets: each gets those of its own, and rank 0 one digest
+/// of each dataset.
+void CheckpointWriter::exchange_digests() {
+  std::vector<std::string> to;
+  auto begin = records_.begin();
+  static_assert(sizeof(Record) == sizeof(std::int64_t) + kDigestBytes);
+  for (int rank = 0; rank < ranks_.size(); ++rank) {
+    const auto end = std::lower_bound(
+        begin, records_.end(), first_block_[first_dataset(rank + 1)],
+        [](const Record& record, std::int64_t block) { return record.block < block; });
+    to.emplace_back(reinterpret_cast<const char*>(records_.data() + (begin - records_.begin())),
+                    static_cast<std::size_t>(end - begin) * sizeof(Record));
+    begin = end;
+  }
+  const std::vector<std::string> records = ranks_.exchange(to);
+  std::string mine;
+  agree(ranks_, [&] { mine = digest_datasets(records); });
+  for (const std::string& some : ranks_.gather(mine)) {
+    for (std::size_t at = 0; at < some.size(); at += sizeof(Digest)) {
+      digests_.emplace_back();
+      std::memcpy(digests_.back().bytes.data(), some.data() + at, sizeof(Digest));
     }
   }
 }
 
-void CheckpointWriter::add_batch(std::size_t first, std::size_t last,
-                                 const std::vector<std::string>& packed) {
+/// Of each of this rank's datasets the digest of its block digests, one behind the other.
+std::string CheckpointWriter::digest_datasets(const std::vector<std::string>& records) const {
+  const std::size_t first = first_dataset(ranks_.rank());
+  const std::size_t last = first_dataset(ranks_.rank() + 1);
   const std::int64_t begin = first_block_[first];
-  const std::int64_t count = first_block_[last] - begin;
-  std::vector<Digest> table(static_cast<std::size_t>(count));
-  std::vector<bool> seen(table.size());
-  for (const std::string& records : packed) {
-    for (std::size_t at = 0; at < records.size(); at += 8 + kDigestBytes) {
-      std::int64_t block = 0;
-      std::memcpy(&block, records.data() + at, 8);
-      const auto index = static_cast<std::size_t>(block - begin);
-      MORAY_REQUIRE(index < table.size() && !seen[index]);  // no block is written twice
-      seen[index] = true;
-      std::memcpy(table[index].bytes.data(), records.data() + at + 8, kDigestBytes);
+  std::vector<Digest> table(static_cast<std::size_t>(first_block_[last] - begin));
+  std::vector<int> writers(table.size());
+  for (const std::string& some : records) {
+    for (std::size_t at = 0; at < some.size(); at += sizeof(Record)) {
+      Record record{};
+      std::memcpy(&record, some.data() + at, sizeof record);
+      const auto index = static_cast<std::size_t>(record.block - begin);
+      table.at(index) = record.digest;
+      ++writers[index];
     }
   }
+  std::string digests;
   for (std::size_t dataset = first; dataset < last; ++dataset) {
     DigestStream stream;
     for (std::int64_t block = first_block_[dataset]; block < first_block_[dataset + 1]; ++block) {
       const auto index = static_cast<std::size_t>(block - begin);
-      if (!seen[index])
-        fail(ExitCode::io, "{}: no rank wrote block {} of {}; please report it", temporary_,
-             block - first_block_[dataset], content_.datasets[dataset].name);
+      if (writers[index] != 1)
+        fail(ExitCode::io, "{}: block {} of {} was written {} times; please report it", temporary_,
+             block - first_block_[dataset], content_.datasets[dataset].name, writers[index]);
       stream.add(table[index]);
     }
-    digests_.push_back(stream.value());
+    const Digest digest = stream.value();
+    digests.append(reinterpret_cast<const char*>(digest.bytes.data()), sizeof digest);
   }
-  static_assert(sizeof(Digest) == kDigestBytes);
-  blocks_.write(table.data(), table.size() * kDigestBytes,
-                begin * static_cast<std::int64_t>(kDigestBytes));
+  return digests;
 }
 
 void CheckpointWriter::finish_on_root() {
-  blocks_.sync();
-  crash_point("blocks_digested");
+  crash_point("all_digested");
   const BuildInfo build = build_info();
   const std::string tensor_path = fmt::format("{}/{}", temporary_, kTensorFile);
   Manifest manifest;
@@ -220,7 +243,11 @@ void CheckpointWriter::finish_on_root() {
   manifest.tensor_file_size = tensors.size();
   manifest.outside = digest_outside(tensors, manifest.datasets);
   check_layout(tensor_path, manifest);
-  manifest.block_file_size = blocks_.size();
+  const File blocks(fmt::format("{}/{}", temporary_, kBlockFile), O_RDONLY);
+  manifest.block_file_size = first_block_.back() * kDigestBytes;
+  if (blocks.size() != manifest.block_file_size)
+    fail(ExitCode::io, "{}: has {} bytes, {} were written", blocks.path(), blocks.size(),
+         manifest.block_file_size);
 
   const std::string text = to_text(manifest);
   const File file(fmt::format("{}/{}", temporary_, kManifestFile), O_WRONLY | O_CREAT | O_EXCL);

@@ -44,7 +44,8 @@ class CheckpointWriter {
   void begin(const CheckpointContent& content);
   /// Digests and writes slabs of this rank. Over all ranks, each block is written exactly once.
   void write(std::span<const Slab> slabs);
-  /// Makes what this rank wrote durable. `commit` does it where nobody has.
+  /// Writes the digests of this rank's blocks, and makes all that it wrote durable. `commit` does it
+  /// where nobody has.
   void finish();
   /// Makes it durable and gives it its name. Returns the path of the checkpoint.
   std::string commit();
@@ -57,8 +58,12 @@ class CheckpointWriter {
 
   void lay_out_on_root();
   void write_slab(const Slab& slab);
-  void collect_digests();
-  void add_batch(std::size_t first, std::size_t last, const std::vector<std::string>& packed);
+  void write_digests();
+  /// The first of the datasets whose block digests `rank` digests. Ranks have consecutive datasets,
+  /// with about the same number of blocks; the datasets of the rank after the last begin at the end.
+  std::size_t first_dataset(int rank) const;
+  void exchange_digests();
+  std::string digest_datasets(const std::vector<std::string>& records) const;
   void finish_on_root();
   void abandon() noexcept;
 
@@ -70,13 +75,12 @@ class CheckpointWriter {
   std::vector<std::int64_t> first_block_;  // of each dataset; one more: all blocks
   std::vector<std::int64_t> offsets_;      // of each dataset in the file
   std::vector<Digest> digests_;            // of each dataset (rank 0)
-  std::vector<Record> records_;            // blocks that this rank wrote
+  std::vector<Record> records_;            // blocks that this rank wrote; sorted by `finish`
   std::string temporary_;
   std::exception_ptr failure_;  // of this rank, until the next agreement
   OpenOutput open_;
-  std::unique_ptr<BlockOutput> tensors_;
+  std::unique_ptr<BlockOutput> tensors_, blocks_;
   bool finished_ = false;
-  File blocks_;  // rank 0
 };
 
 /// begin, write, commit.

@@ -141,6 +141,20 @@ TEST_CASE("what is sent is counted by whether it leaves the node", "[mesh][mpi]"
   }
 }
 
+TEST_CASE("texts of any length go from every rank to every rank", "[mesh][mpi]") {
+  const auto text = [](int from, int to) {
+    return std::to_string(from) + " to " + std::to_string(to) +
+           std::string(static_cast<std::size_t>(from * 1000 + to), 'x');
+  };
+  const int me = world().rank();
+  std::vector<std::string> out, expected;
+  for (int rank = 0; rank < world().size(); ++rank) {
+    out.push_back(rank == 0 ? "" : text(me, rank));  // to one of them nothing
+    expected.push_back(me == 0 ? "" : text(rank, me));
+  }
+  CHECK(world().all_to_all(out) == expected);
+}
+
 TEST_CASE("nodes divide an expert group within a stage", "[mesh][mpi]") {
   const std::int64_t ranks = world().size();
   if (ranks < 4) return;

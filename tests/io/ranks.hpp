@@ -57,12 +57,34 @@ class ThreadCollective final : public Collective {
   void broadcast(std::string& bytes) override { bytes = meeting_.exchange(rank_, bytes)[0]; }
   std::vector<std::string> gather(const std::string& bytes) override {
     auto all = meeting_.exchange(rank_, bytes);
-    return rank_ == 0 ? all : std::vector<std::string>{};
+    if (rank_ != 0) return {};
+    gathered_ += bytes_of_others(all);
+    return all;
+  }
+  std::vector<std::string> exchange(const std::vector<std::string>& to) override {
+    std::vector<std::string> mine;
+    for (int rank = 0; rank < size(); ++rank) {
+      auto all = meeting_.exchange(rank_, to.at(static_cast<std::size_t>(rank)));
+      if (rank == rank_) mine = all;
+    }
+    exchanged_ += bytes_of_others(mine);
+    return mine;
   }
 
+  /// Bytes that other ranks sent to this one alone: by gather(), and by exchange().
+  std::size_t gathered() const { return gathered_; }
+  std::size_t exchanged() const { return exchanged_; }
+
  private:
+  std::size_t bytes_of_others(const std::vector<std::string>& all) const {
+    std::size_t bytes = 0;
+    for (const std::string& some : all) bytes += some.size();
+    return bytes - all[static_cast<std::size_t>(rank_)].size();
+  }
+
   Meeting& meeting_;
   int rank_;
+  std::size_t gathered_ = 0, exchanged_ = 0;
 };
 
 /// Runs `body` on so many ranks. Returns the message of each rank's error, empty where it ended

@@ -73,6 +73,11 @@ TEST_CASE("short writes and signals do not cut a file", "[files]") {
   CHECK_THROWS_AS(File(folder.path(), O_RDONLY).size(), Error);
 }
 
+TEST_CASE("an exchange alone gives back what was sent", "[collective]") {
+  SerialCollective alone;
+  CHECK(alone.exchange({"text"}) == std::vector<std::string>{"text"});
+}
+
 TEST_CASE("what fails on one rank is an error on all", "[collective]") {
   const auto errors = run_ranks(3, [](Collective& ranks) {
     agree(ranks, [] {});

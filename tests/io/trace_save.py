@@ -72,13 +72,19 @@ def check_order(calls, folder):
     for sync in tensor_syncs:
         own = [i for i in places(writes, tensors) if calls[i][2] == calls[sync][2]]
         assert own and own[-1] < sync, (own, sync)
+    digest_syncs = places(("fsync",), blocks)
+    assert len(digest_syncs) == RANKS
+    for sync in digest_syncs:
+        own = [i for i in places(writes, blocks) if calls[i][2] == calls[sync][2]]
+        tensor_sync = [i for i in tensor_syncs if calls[i][2] == calls[sync][2]]
+        assert own and tensor_sync[0] < own[0] and own[-1] < sync, (tensor_sync, own, sync)
     parent_sync = min(i for i in places(("fsync",), checkpoints) if i > renamed[0])
     order = [
         ("the folder is made", places(("mkdir",), temporary)[0]),
         ("the last write to the tensors", places(writes, tensors)[-1]),
         ("their last fsync", tensor_syncs[-1]),
         ("the last write of the block digests", places(writes, blocks)[-1]),
-        ("their fsync", places(("fsync",), blocks)[-1]),
+        ("their last fsync", places(("fsync",), blocks)[-1]),
         ("the first write of the manifest", places(writes, manifest)[0]),
         ("the last write of the manifest", places(writes, manifest)[-1]),
         ("its fsync", places(("fsync",), manifest)[-1]),

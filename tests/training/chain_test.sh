@@ -76,7 +76,7 @@ for how in io=posix io=mpiio asynchronous=false; do
 done
 check "both routes write the same file but for its deck" \
   [ "$(bytes_that_differ "$work"/io={posix,mpiio}/checkpoints/step_00000006)" -le 5 ]
-for point in block_written tensors_synced; do
+for point in block_written blocks_synced; do
   cp -r "$work/io=posix" "$work/$point"
   (MORAY_CHECKPOINT_DIE_AT=$point on 2 p2:dualpipe --out "$work/$point" --resume auto run.length=12) 2>/dev/null
   check "a pipeline killed at $point" [ $? -ne 0 ]

@@ -43,7 +43,7 @@ check "  and the losses are those" is "$(losses behind)" "$(losses waits)"
 
 # --- Killed at each named moment of a save behind the steps, the first 11 before it has its name ------
 on 1 --out "$work/start" run.length=10
-for point in begin folder_made laid_out block_written blocks_written tensors_synced blocks_digested \
+for point in begin folder_made laid_out block_written blocks_written digests_written blocks_synced all_digested \
   manifest_half manifest_written manifest_synced folder_synced renamed parent_synced; do
   cp -r "$work/start" "$work/$point"
   (MORAY_CHECKPOINT_DIE_AT=$point on 1 --out "$work/$point" --resume auto run.length=30) 2>/dev/null
@@ -77,7 +77,7 @@ if [ ${#mpirun[@]} -gt 0 ]; then
   on 2 --out "$work/mpiio2" run.length=20 checkpoint.io=mpiio
   check "2 ranks that save by MPI-IO end with 0" is $? 0
   check "  and each checkpoint has the bits of its step" same waits mpiio2 10 20
-  for point in block_written tensors_synced; do
+  for point in block_written blocks_synced; do
     cp -r "$work/start" "$work/$point"
     (MORAY_CHECKPOINT_DIE_AT=$point on 2 --out "$work/$point" --resume auto run.length=30) 2>/dev/null
     check "2 ranks killed at $point" [ $? -ne 0 ]
