@@ -66,7 +66,10 @@ std::vector<RankNeeds> require_sound(const PipelineSchedule& schedule, const Lan
 int fewest_buffers(const PipelineSchedule& schedule);
 
 /// Experts exchange tokens within every F, B and W, so the ranks of an expert group must have the
-/// same op at every position: `lists` are theirs. The fault's rank is an index into them.
+/// same op at every position: `lists` are theirs. The fault's rank is an index into them. Schedules that
+/// make_schedule() and make_forward_schedule() give cannot fail: an expert group is one pipeline rank
+/// of several data ranks, each of which makes the same schedule of the same deck and step. One that
+/// comes from elsewhere is held to this where it comes in, by Trainer::use_schedule().
 std::optional<ScheduleFault> prove_group(const std::vector<std::vector<PipelineOp>>& lists);
 
 }  // namespace moray

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <type_traits>
 
 #include "core/error.hpp"
 #include "core/recorder.hpp"
@@ -34,6 +36,18 @@ RankLayout spread(RankLayout layout, const Mesh& mesh, const std::string& traffi
 /// The first value before `at`, the second from there on; `at` 0 means never.
 double switched(double early, double late, std::int64_t at, std::int64_t step) {
   return at > 0 && step >= at ? late : early;
+}
+
+/// The ops of the first rank of `group`, on all its ranks.
+std::vector<PipelineOp> first_ranks_ops(const Communicator& group,
+                                        const std::vector<PipelineOp>& mine) {
+  static_assert(std::is_trivially_copyable_v<PipelineOp>);
+  const std::string packed(reinterpret_cast<const char*>(mine.data()),
+                           mine.size() * sizeof(PipelineOp));
+  const std::string first = group.broadcast(packed, 0);
+  std::vector<PipelineOp> ops(first.size() / sizeof(PipelineOp));
+  std::memcpy(ops.data(), first.data(), first.size());
+  return ops;
 }
 
 }  // namespace
@@ -77,13 +91,26 @@ Trainer::Trainer(const Deck& deck, const Communicator& ranks)
 }
 
 void Trainer::use_schedule(const PipelineSchedule& schedule) {
-  const PipelineShape& shape = schedule.shape;
-  if (shape.kind != layout_.pipeline.kind || shape.ranks != layout_.pipeline.ranks)
-    fail(ExitCode::usage, "a schedule {} of {} ranks is no schedule {} of {}",
-         schedule_name(shape.kind), shape.ranks, schedule_name(layout_.pipeline.kind),
-         layout_.pipeline.ranks);
-  layout_.needs.include(
-      runtime_needs({schedule}, lane_order())[static_cast<std::size_t>(mesh_.place().pipeline)]);
+  const auto place = static_cast<std::size_t>(mesh_.place().pipeline);
+  RuntimeNeeds needs;
+  agree_on_errors(ranks_, [&] {
+    const PipelineShape& shape = schedule.shape;
+    if (shape.kind != layout_.pipeline.kind || shape.ranks != layout_.pipeline.ranks)
+      fail(ExitCode::usage, "a schedule {} of {} ranks is no schedule {} of {}",
+           schedule_name(shape.kind), shape.ranks, schedule_name(layout_.pipeline.kind),
+           layout_.pipeline.ranks);
+    needs = runtime_needs({schedule}, lane_order())[place];
+  });
+  const Communicator& group = mesh_.expert_group();
+  const std::vector<PipelineOp> first = first_ranks_ops(group, schedule.ops[place]);
+  agree_on_errors(ranks_, [&] {
+    std::optional<ScheduleFault> fault = prove_group({first, schedule.ops[place]});
+    if (!fault) return;
+    fault->rank = group.rank();
+    fail(ExitCode::usage, "ranks that share experts were given different schedules: {}",
+         fault->message());
+  });
+  layout_.needs.include(needs);
   layout_.use.slots = layout_.needs.slots;
   layout_.use.deferred = layout_.needs.deferred;
   given_ = schedule;

@@ -48,7 +48,8 @@ class Trainer {
   Trainer(const Deck& deck, const Communicator& ranks);
 
   /// Before allocate(): steps of as many micro-batches as this schedule has run it instead of the one
-  /// that make_schedule() gives. Throws Error(usage) unless it is sound, and of the deck's kind and ranks.
+  /// that make_schedule() gives. Called by all ranks together. Throws Error(usage) on all of them unless it
+  /// is sound, of the deck's kind and ranks, and the same on ranks that share experts.
   void use_schedule(const PipelineSchedule& schedule);
   /// Takes all memory of a rank; the same with a counting arena for the plan.
   void allocate(Arena& arena);

@@ -99,6 +99,22 @@ bool refuses_faults(const Deck& deck, PipelineSchedule schedule, const Communica
   return refused();
 }
 
+/// Where ranks that share experts are given different schedules, all ranks refuse.
+bool refuses_differences(const Deck& deck, const PipelineSchedule& schedule,
+                         const Communicator& ranks) {
+  Trainer trainer(deck, ranks);
+  const Communicator& group = trainer.mesh().expert_group();
+  const bool differs = group.rank() == group.size() - 1 && trainer.mesh().place().pipeline == 0;
+  try {
+    trainer.use_schedule(differs ? changed(schedule, 1) : schedule);
+  } catch (const Error& error) {
+    return group.size() > 1 && error.code() == ExitCode::usage &&
+           std::string(error.what())
+               .starts_with("ranks that share experts were given different schedules: rank ");
+  }
+  return group.size() == 1;
+}
+
 /// One kind of schedule as it is made, and what it computes.
 struct Planned {
   Planned(ScheduleKind kind, const std::string& path, std::vector<std::string> overrides,
@@ -133,6 +149,8 @@ std::int64_t run(const std::string& path, int runs, const std::vector<std::strin
     check(planned.back().outcome.steps == planned[0].outcome.steps, "two kinds differ");
     check(refuses_faults(planned.back().deck, planned.back().schedule, ranks),
           "a schedule with a fault was accepted");
+    check(refuses_differences(planned.back().deck, planned.back().schedule, ranks),
+          "different schedules of ranks that share experts were accepted, or equal ones refused");
   }
   for (int i = 0; i < runs; ++i) {
     const Planned& p = planned[static_cast<std::size_t>(i) % planned.size()];
