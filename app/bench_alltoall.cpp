@@ -1,7 +1,8 @@
-// moray bench alltoall: tokens to the ranks of their experts, beside MPI_Alltoallv of the same bytes.
+// moray bench alltoall: tokens to the ranks of the experts that a gate chose for them, beside MPI_Alltoallv of the same bytes.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 #include <optional>
@@ -9,52 +10,33 @@
 #include "bench.hpp"
 #include "bench_ranks.hpp"
 #include "bench_report.hpp"
+#include "bench_routing.hpp"
 #include "comm/mesh.hpp"
+#include "comm/mpi_collective.hpp"
 #include "core/recorder.hpp"
+#include "io/files.hpp"
 #include "kernels/gemm/gemm.hpp"
 #include "kernels/permute/permute.hpp"
-#include "kernels/random/random.hpp"
 #include "moe/token_traffic.hpp"
 #include "runtime.hpp"
+#include "training/deck.hpp"
 
 namespace moray {
 namespace {
 
-constexpr std::int64_t kTokens = 4096, kWidth = 2048, kExperts = 64, kChoices = 8;
+constexpr const char* kDefaultDeck = "input/bench/alltoall.yaml";
+constexpr std::int64_t kTokens = 4096;
 constexpr int kPairs = 30;
-
-/// What a router with uneven experts chooses: the K highest of a preference of each expert and a
-/// draw of each token, in increasing order.
-std::vector<std::int32_t> selection(std::int64_t rank) {
-  const std::uint64_t draws = random_key("bench.alltoall", static_cast<std::uint64_t>(rank));
-  const std::uint64_t preferences = random_key("bench.alltoall.experts", 0);
-  std::vector<std::int32_t> selected;
-  std::vector<std::pair<double, std::int32_t>> scores(kExperts);
-  for (std::int64_t t = 0; t < kTokens; ++t) {
-    for (std::int64_t e = 0; e < kExperts; ++e) {
-      const auto index = static_cast<std::uint64_t>(t * kExperts + e);
-      const double draw = random_words(draws, index).word[0] * 0x1p-32;
-      const double preference =
-          random_words(preferences, static_cast<std::uint64_t>(e)).word[0] * 0x1p-32;
-      scores[static_cast<std::size_t>(e)] = {-(draw + 0.3 * preference),
-                                             static_cast<std::int32_t>(e)};
-    }
-    std::partial_sort(scores.begin(), scores.begin() + kChoices, scores.end());
-    const std::size_t first = selected.size();
-    for (std::int64_t k = 0; k < kChoices; ++k)
-      selected.push_back(scores[static_cast<std::size_t>(k)].second);
-    std::sort(selected.begin() + static_cast<std::ptrdiff_t>(first), selected.end());
-  }
-  return selected;
-}
 
 /// One layout of the traffic with its memory.
 class Traffic {
  public:
-  Traffic(const Communicator& ranks, std::int64_t nodes, bool two_hops)
+  Traffic(const Communicator& ranks, const RecordedRouting& routing, std::int64_t width,
+          std::int64_t nodes, bool two_hops)
       : mesh_(ranks, {.data = ranks.size(), .expert = ranks.size(), .nodes = nodes}),
         batch_(1),
-        selected_(selection(ranks.rank())) {
+        routing_(routing),
+        width_(width) {
     share_.shares = ranks.size();
     share_.share = mesh_.place().share;
     share_.group = &mesh_.expert_group();
@@ -69,8 +51,8 @@ class Traffic {
     take(counted);
     arena_.reserve(counted);
     take(arena_);
-    copy_to_device(selected_.data(), selected_.size(), choices_.data);
-    std::vector<std::int64_t> loads(kExperts);
+    copy_to_device(routing.selected.data(), routing.selected.size(), choices_.data);
+    std::vector<std::int64_t> loads(static_cast<std::size_t>(routing.experts));
     traffic_.plan(exec_, {&batch_, kTokens}, choices_, weights_, loads);
     traffic_.announce();
     run();  // buffers grow now
@@ -91,7 +73,7 @@ class Traffic {
     run();
     return sent() - before;
   }
-  const std::vector<std::int32_t>& selected() const { return selected_; }
+  const RecordedRouting& routing() const { return routing_; }
   const ExpertShare& share() const { return share_; }
   Matrix<float> tokens() const { return tokens_; }
 
@@ -105,19 +87,21 @@ class Traffic {
     return all;
   }
   void take(Arena& arena) {
-    traffic_ = TokenTraffic<float>(arena, share_, 1, kTokens, kExperts, kChoices, kWidth);
+    traffic_ =
+        TokenTraffic<float>(arena, share_, 1, kTokens, routing_.experts, routing_.choices, width_);
     received_ = arena.rows<std::byte>(Memory::activations, traffic_.planned_tokens(),
-                                      row_bytes<float>(RowFormat::real, kWidth));
-    tokens_ = arena.matrix<float>(Memory::activations, kTokens, kWidth);
-    weights_ = arena.matrix<float>(Memory::activations, kTokens, kChoices);
-    choices_ = arena.matrix<std::int32_t>(Memory::activations, kTokens, kChoices);
+                                      row_bytes<float>(RowFormat::real, width_));
+    tokens_ = arena.matrix<float>(Memory::activations, kTokens, width_);
+    weights_ = arena.matrix<float>(Memory::activations, kTokens, routing_.choices);
+    choices_ = arena.matrix<std::int32_t>(Memory::activations, kTokens, routing_.choices);
   }
 
   Mesh mesh_;
   ExpertShare share_;
   BatchLayout batch_;
   ExecSpace exec_;
-  std::vector<std::int32_t> selected_;
+  const RecordedRouting& routing_;
+  std::int64_t width_;
   Arena arena_;
   TokenTraffic<float> traffic_;
   Rows<std::byte> received_;
@@ -131,13 +115,14 @@ struct Counts {
   std::int64_t sum_out() const { return std::accumulate(out.begin(), out.end(), std::int64_t{0}); }
   std::int64_t sum_in() const { return std::accumulate(in.begin(), in.end(), std::int64_t{0}); }
 };
-Counts count(const Communicator& group, const std::vector<std::int32_t>& selected) {
-  const std::int64_t local = kExperts / group.size();
+Counts count(const Communicator& group, const RecordedRouting& routing) {
+  const std::int64_t local = routing.experts / group.size();
   std::vector<std::int32_t> out(static_cast<std::size_t>(group.size())), in(out.size());
   for (std::int64_t t = 0; t < kTokens; ++t) {
     std::int64_t last = -1;
-    for (std::int64_t k = 0; k < kChoices; ++k) {
-      const std::int64_t share = selected[static_cast<std::size_t>(t * kChoices + k)] / local;
+    for (std::int64_t k = 0; k < routing.choices; ++k) {
+      const auto choice = static_cast<std::size_t>(t * routing.choices + k);
+      const std::int64_t share = routing.selected[choice] / local;
       if (share != last) ++out[static_cast<std::size_t>(share)];
       last = share;
     }
@@ -147,12 +132,13 @@ Counts count(const Communicator& group, const std::vector<std::int32_t>& selecte
 }
 
 /// MPI_Alltoallv of rows, as anyone would write it.
-void raw(const Communicator& group, const Counts& counts, const float* out, float* in) {
+void raw(const Communicator& group, const Counts& counts, std::int64_t width, const float* out,
+         float* in) {
   std::vector<int> c[4];
   int places[2] = {0, 0};
   for (std::size_t r = 0; r < counts.out.size(); ++r) {
-    const int sizes[2] = {static_cast<int>(counts.out[r] * kWidth),
-                          static_cast<int>(counts.in[r] * kWidth)};
+    const int sizes[2] = {static_cast<int>(counts.out[r] * width),
+                          static_cast<int>(counts.in[r] * width)};
     for (int i = 0; i < 2; ++i) {
       c[2 * i].push_back(sizes[i]);
       c[2 * i + 1].push_back(places[i]);
@@ -172,9 +158,10 @@ struct Measured {
 
 Measured measure(const Communicator& ranks, Traffic& traffic) {
   const Communicator& group = *traffic.share().group;
-  const Counts counts = count(group, traffic.selected());
-  View1<float> out("bench::out", static_cast<std::size_t>(counts.sum_out() * kWidth));
-  View1<float> in("bench::in", static_cast<std::size_t>(counts.sum_in() * kWidth));
+  const Counts counts = count(group, traffic.routing());
+  const std::int64_t width = traffic.tokens().cols;
+  View1<float> out("bench::out", static_cast<std::size_t>(counts.sum_out() * width));
+  View1<float> in("bench::in", static_cast<std::size_t>(counts.sum_in() * width));
   std::vector<std::int32_t> source(static_cast<std::size_t>(counts.sum_out()));
   for (std::size_t i = 0; i < source.size(); ++i)
     source[i] = static_cast<std::int32_t>(i % kTokens);
@@ -183,28 +170,28 @@ Measured measure(const Communicator& ranks, Traffic& traffic) {
   const ExecSpace exec;
   RowExchange exchange;
   const auto ours = [&] {
-    exchange.start(group, out.data(), counts.out, in.data(), counts.in, kWidth * 4);
+    exchange.start(group, out.data(), counts.out, in.data(), counts.in, width * 4);
     exchange.finish();
   };
   const auto pack = [&] {
     gather_rows<float>(exec, traffic.tokens(),
                        {sources.data(), static_cast<std::int64_t>(source.size())},
-                       matrix(out.data(), counts.sum_out(), kWidth));
+                       matrix(out.data(), counts.sum_out(), width));
     fence(exec, "bench: packed");
   };
   // Work of about the same time, to hide the exchange under.
   constexpr std::int64_t kSide = 256;
-  View1<float> a("bench::a", kSide * kWidth), b("bench::b", kSide * kWidth),
-      c("bench::c", kSide * kSide);
+  View1<float> a("bench::a", static_cast<std::size_t>(kSide * width)),
+      b("bench::b", static_cast<std::size_t>(kSide * width)), c("bench::c", kSide * kSide);
   std::int64_t products = 2;
   const auto compute = [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      gemm<float>(exec, GemmForm::nt, matrix<const float>(a.data(), kSide, kWidth),
-                  matrix<const float>(b.data(), kSide, kWidth), matrix(c.data(), kSide, kSide));
+      gemm<float>(exec, GemmForm::nt, matrix<const float>(a.data(), kSide, width),
+                  matrix<const float>(b.data(), kSide, width), matrix(c.data(), kSide, kSide));
     }
     fence(exec, "bench: computed");
   };
-  raw(group, counts, out.data(), in.data());
+  raw(group, counts, width, out.data(), in.data());
   ours();
   const double one = timed(ranks, [&] { compute(0, 1); });
   const double whole = timed(ranks, [&] { traffic.run(); });
@@ -215,7 +202,7 @@ Measured measure(const Communicator& ranks, Traffic& traffic) {
   std::vector<double> raws, exchanges, ratios, packs, wholes;
   std::vector<double> hidden[2], saved[2];  // without help, with help
   for (int pair = 0; pair < kPairs; ++pair) {
-    const auto run_raw = [&] { raw(group, counts, out.data(), in.data()); };
+    const auto run_raw = [&] { raw(group, counts, width, out.data(), in.data()); };
     const bool first = pair % 2 == 0;  // who goes first changes, too
     double r = first ? timed(ranks, run_raw) : 0;
     const double o = timed(ranks, ours);
@@ -249,24 +236,59 @@ Measured measure(const Communicator& ranks, Traffic& traffic) {
           median(hidden[1]), median(saved[1]),  median(hidden[0]), median(saved[0])};
 }
 
+/// Tokens that each expert gets from all ranks; those of `together` experts added.
+std::vector<std::int64_t> loads(const Communicator& ranks, const RecordedRouting& routing,
+                                std::int64_t together) {
+  std::vector<std::int64_t> loads(static_cast<std::size_t>(routing.experts / together));
+  for (const std::int32_t expert : routing.selected)
+    ++loads[static_cast<std::size_t>(expert / together)];
+  ranks.sum(loads);
+  return loads;
+}
+
+/// "1024 mean, 3000 most (2.93 of the mean), 12 fewest".
+std::string spread(const std::vector<std::int64_t>& values) {
+  const auto sum = std::accumulate(values.begin(), values.end(), std::int64_t{0});
+  const double mean = static_cast<double>(sum) / static_cast<double>(values.size());
+  const auto [fewest, most] = std::minmax_element(values.begin(), values.end());
+  return fmt::format("{:.0f} mean, {} most ({:.2f} of the mean), {} fewest", mean, *most,
+                     static_cast<double>(*most) / mean, *fewest);
+}
+
 }  // namespace
 
 int bench_alltoall(const Options& options, const BenchOptions& wanted) {
+  const std::string path = options.deck.empty() ? kDefaultDeck : options.deck;
   Runtime runtime(options);
   return runtime.run([&](const Communicator& ranks) {
-    if (ranks.size() < 2 || kExperts % ranks.size() != 0)
+    const Deck deck = read_deck(path, options.overrides);
+    const auto experts = static_cast<std::uint64_t>(deck.model.moe.experts);
+    const auto size = static_cast<std::uint64_t>(ranks.size());
+    if (size < 2 || !std::has_single_bit(size) || experts % size != 0) {
       fail(ExitCode::usage,
-           "moray bench alltoall: runs on 2, 4, 8, ... {} ranks: start it with -n 2", kExperts);
+           "moray bench alltoall: runs on 2, 4, 8, ... ranks that divide the {} experts of {}: "
+           "start it with -n 2",
+           experts, path);
+    }
+    select_kernels(deck);
+    MpiCollective collective(ranks);
+    const RecordedRouting routing = record_routing(deck, parent_of(path), collective, kTokens);
+    const std::int64_t width = deck.model.model.width;
     Report report(
         fmt::format("Dispatch: {} tokens a rank of {} float32 channels, {} of {} experts each",
-                    kTokens, kWidth, kChoices, kExperts),
+                    kTokens, width, routing.choices, routing.experts),
         {"traffic", "nodes", "copies across", "copies", "MB across nodes", "MB sent", "raw ms",
          "exchange ms", "raw/exchange", "pack ms", "whole ms", "hidden %", "saved %",
          "no help: hidden %", "no help: saved %"});
     report.fact("ranks", std::to_string(ranks.size()));
     report.fact("pairs", std::to_string(kPairs));
+    const std::string& from = deck.init.from;
+    report.fact("routing", fmt::format("{} of {}, {}", routing.gate, path,
+                                       from.empty() ? "fresh weights" : "weights of " + from));
+    report.fact("expert loads", spread(loads(ranks, routing, 1)));
+    report.fact("rank loads", spread(loads(ranks, routing, routing.experts / ranks.size())));
     const auto add = [&](const char* name, std::int64_t nodes, bool two_hops) {
-      Traffic traffic(ranks, nodes, two_hops);
+      Traffic traffic(ranks, routing, width, nodes, two_hops);
       const TokenCopies copies = traffic.copies();
       const SentBytes bytes = traffic.dispatch_bytes();
       std::vector<std::int64_t> sums = {copies.across, copies.across + copies.inside, bytes.across,

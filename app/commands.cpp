@@ -14,7 +14,8 @@ std::vector<Command> command_table(Options& o) {
       {"bench",
        "Measure on this machine: moray bench gemm, the products of a model beside OpenBLAS and "
        "oneDNN; fp8-gemm, the same in FP8 and bf16; quantize, beside copies of the same bytes; "
-       "attention, its variants; alltoall, the traffic of tokens; progress, what moves "
+       "attention, its variants; alltoall, the traffic of the tokens that a model's gate routes "
+       "(a trained one's with init.from=RUN); progress, what moves "
        "under a computation; checkpoint, what saving costs; "
        "step, a training step in each precision",
        bench,
@@ -22,7 +23,7 @@ std::vector<Command> command_table(Options& o) {
          "gemm, fp8-gemm, quantize, attention, alltoall, progress, checkpoint or step", &o.topic,
          true},
         {"deck", "DECK",
-         "Whose sizes; input/bench/moe-small.yaml, or checkpoint.yaml beside it, if not given",
+         "Whose sizes; by default input/bench/moe-small.yaml, checkpoint.yaml or alltoall.yaml",
          &o.deck},
         overrides,
         {"--seconds", "S", "For each contestant of each row; 0.2 if not given", &o.seconds},
