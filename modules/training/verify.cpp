@@ -1,5 +1,7 @@
 #include "training/verify.hpp"
 
+#include <algorithm>
+#include <bit>
 #include <cctype>
 #include <charconv>
 #include <cstring>
@@ -29,11 +31,17 @@ struct TensorBlock {
 
 using Scalars = std::vector<std::pair<std::string, double>>;
 
-/// What one layout computed, on its rank 0: scalars of each step, and a digest of each block of each
-/// tensor in the order of steps, kinds and tensors.
+/// A block by its number in the order of steps, kinds and tensors.
+struct BlockDigest {
+  std::int64_t number = 0;
+  Digest digest;
+};
+static_assert(sizeof(BlockDigest) == sizeof(std::int64_t) + sizeof(Digest));
+
+/// What one layout computed: scalars of each step, on its rank 0, and the blocks that this rank has.
 struct Trace {
   std::vector<Scalars> scalars;
-  std::vector<Digest> digests;  ///< where ranks have copies that differ, of none of them
+  std::vector<BlockDigest> digests;
 };
 
 /// Blocks of all tensors of a model, the same for every layout.
@@ -90,23 +98,16 @@ class LayoutRun {
     trainer_.initialize();
   }
 
-  const BlockIndex& index() const { return index_; }
-  const Parameter& tensor(std::size_t i) const { return trainer_.model().parameters().list()[i]; }
-
   Trace trace(std::int64_t steps) {
     Trace trace;
     for (std::int64_t step = 0; step < steps; ++step) {
       const StepReport report = this->step(step);
       trace.scalars.push_back(scalars_of(report, trainer_.model().moe_layers()));
       add_biases(trace.scalars.back());
-      std::string packed;  // number, digest of the blocks that this rank has
       visit(step, [&](const TensorBlock& block, const std::vector<float>& values) {
-        const std::int64_t number = index_.number(block);
-        const Digest digest = digest_of(values.data(), values.size() * sizeof(float));
-        packed.append(reinterpret_cast<const char*>(&number), sizeof number);
-        packed.append(reinterpret_cast<const char*>(digest.bytes.data()), sizeof digest.bytes);
+        trace.digests.push_back(
+            {index_.number(block), digest_of(values.data(), values.size() * sizeof(float))});
       });
-      collect(packed, trace);
     }
     return trace;
   }
@@ -159,43 +160,26 @@ class LayoutRun {
 
   /// Adds the routing biases, which every rank has; of copies that differ, one that does.
   void add_biases(Scalars& scalars) const {
-    std::string mine;
+    std::vector<float> mine;
     std::vector<std::string> names;
     for (const Moe<float>* moe : trainer_.model().moe_layers()) {
       std::vector<float> bias(static_cast<std::size_t>(moe->bias().size));
       copy_to_host(moe->bias().data, bias.size(), bias.data());
-      mine.append(reinterpret_cast<const char*>(bias.data()), bias.size() * sizeof(float));
       for (std::size_t e = 0; e < bias.size(); ++e)
         names.push_back(fmt::format("routing bias of expert {} of {}", e, moe->name()));
+      mine.insert(mine.end(), bias.begin(), bias.end());
     }
-    const std::vector<std::string> all = ranks_.gather(mine, 0);
+    // The largest and the smallest bits of each.
+    std::vector<std::int64_t> bits;
+    for (const float value : mine) {
+      const auto number = static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(value));
+      bits.insert(bits.end(), {number, -number});
+    }
+    ranks_.maximum(bits);
     for (std::size_t i = 0; i < names.size() && ranks_.rank() == 0; ++i) {
-      float first = 0, found = 0;
-      std::memcpy(&first, mine.data() + i * sizeof first, sizeof first);
-      found = first;
-      for (const std::string& text : all) {
-        float copy = 0;
-        std::memcpy(&copy, text.data() + i * sizeof copy, sizeof copy);
-        if (std::memcmp(&copy, &first, sizeof copy) != 0) found = copy;
-      }
-      scalars.emplace_back(names[i], found);
-    }
-  }
-
-  void collect(const std::string& packed, Trace& trace) const {
-    const std::vector<std::string> all = ranks_.gather(packed, 0);
-    if (ranks_.rank() != 0) return;
-    trace.digests.resize(trace.digests.size() + static_cast<std::size_t>(kKinds * index_.blocks()));
-    for (const std::string& records : all) {
-      for (std::size_t at = 0; at < records.size(); at += sizeof(std::int64_t) + sizeof(Digest)) {
-        std::int64_t number = 0;
-        Digest digest;
-        std::memcpy(&number, records.data() + at, sizeof number);
-        std::memcpy(digest.bytes.data(), records.data() + at + sizeof number, sizeof digest);
-        Digest& known = trace.digests.at(static_cast<std::size_t>(number));
-        // That of nothing is no block's.
-        known = known == Digest{} || known == digest ? digest : digest_of(nullptr, 0);
-      }
+      const auto first = static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(mine[i]));
+      const std::int64_t other = bits[2 * i] != first ? bits[2 * i] : -bits[2 * i + 1];
+      scalars.emplace_back(names[i], std::bit_cast<float>(static_cast<std::uint32_t>(other)));
     }
   }
 
@@ -206,6 +190,51 @@ class LayoutRun {
   Arena arena_;
 };
 
+/// Blocks [first, first + digests.size()) of a layout, on the rank that compares them.
+struct Share {
+  std::int64_t first = 0;
+  std::vector<Digest> digests;  ///< where ranks have copies that differ, of none of them
+};
+
+/// Each of `world` gets about as many of the `blocks` of a trace, from the ranks that have them.
+Share share_out(std::vector<BlockDigest> mine, std::int64_t blocks, const Communicator& world) {
+  std::sort(mine.begin(), mine.end(),
+            [](const BlockDigest& a, const BlockDigest& b) { return a.number < b.number; });
+  const auto first = [&](int rank) { return blocks * rank / world.size(); };
+  std::vector<std::string> out;
+  auto begin = mine.begin();
+  for (int rank = 0; rank < world.size(); ++rank) {
+    const auto end = std::lower_bound(
+        begin, mine.end(), first(rank + 1),
+        [](const BlockDigest& block, std::int64_t number) { return block.number < number; });
+    out.emplace_back(reinterpret_cast<const char*>(mine.data() + (begin - mine.begin())),
+                     static_cast<std::size_t>(end - begin) * sizeof(BlockDigest));
+    begin = end;
+  }
+  Share share{first(world.rank()), {}};
+  share.digests.resize(static_cast<std::size_t>(first(world.rank() + 1) - share.first));
+  for (const std::string& records : world.all_to_all(out)) {
+    for (std::size_t at = 0; at < records.size(); at += sizeof(BlockDigest)) {
+      BlockDigest block;
+      std::memcpy(&block, records.data() + at, sizeof block);
+      Digest& known = share.digests.at(static_cast<std::size_t>(block.number - share.first));
+      // That of nothing is no block's.
+      known = known == Digest{} || known == block.digest ? block.digest : digest_of(nullptr, 0);
+    }
+  }
+  return share;
+}
+
+/// The first of `blocks` that differs on any rank, or -1; the same on all.
+std::int64_t first_difference(const Share& a, const Share& b, std::int64_t blocks,
+                              const Communicator& world) {
+  const auto at = std::mismatch(a.digests.begin(), a.digests.end(), b.digests.begin()).first;
+  // How many blocks there are from it on: most where it is first.
+  std::int64_t left = at == a.digests.end() ? 0 : blocks - (a.first + (at - a.digests.begin()));
+  world.maximum(std::span(&left, 1));
+  return left == 0 ? -1 : blocks - left;
+}
+
 /// Where two traces differ first: a sentence on a scalar, the number of a block, or both.
 struct FirstDifference {
   std::string scalar;
@@ -213,7 +242,8 @@ struct FirstDifference {
   bool none() const { return scalar.empty() && block < 0; }
 };
 
-FirstDifference compare(const Trace& a, const Trace& b, std::int64_t blocks) {
+/// `block` is the first that differs, of `blocks` of a step, or -1.
+FirstDifference compare(const Trace& a, const Trace& b, std::int64_t block, std::int64_t blocks) {
   for (std::size_t step = 0; step < a.scalars.size(); ++step) {
     // The loss comes from the forward, everything else after the gradients.
     const auto differs = [&](std::size_t i) {
@@ -225,12 +255,7 @@ FirstDifference compare(const Trace& a, const Trace& b, std::int64_t blocks) {
                          a.scalars[step][i].second, b.scalars[step][i].second);
     };
     const std::string loss = differs(0) ? sentence(0) : "";
-    const auto first = static_cast<std::int64_t>(step) * kKinds * blocks;
-    for (std::int64_t i = first; i < first + kKinds * blocks; ++i) {
-      if (std::memcmp(&a.digests[static_cast<std::size_t>(i)],
-                      &b.digests[static_cast<std::size_t>(i)], sizeof(Digest)) != 0)
-        return {loss, i};
-    }
+    if (block >= 0 && block / blocks == static_cast<std::int64_t>(step)) return {loss, block};
     if (!loss.empty()) return {loss};
     for (std::size_t i = 1; i < a.scalars[step].size(); ++i)
       if (differs(i)) return {sentence(i)};
@@ -336,24 +361,27 @@ std::vector<Verdict> verify_layouts(const std::vector<NamedLayout>& layouts,
     LayoutRun run(decks[i], folder, ranks);
     work(run);
   };
-  Trace expected;
-  std::int64_t blocks = 0, values = 0;
-  with(0, [&](LayoutRun& run) {
-    expected = run.trace(steps);
-    blocks = run.index().blocks();
-  });
   Model<float> shape(decks[0].model);
+  std::int64_t values = 0;
   for (const Parameter& p : shape.parameters().list()) values += p.elements();
   const BlockIndex index(shape.parameters());
+  const std::int64_t of_step = kKinds * index.blocks(), blocks = of_step * steps;
+  const auto traced = [&](std::size_t i) {
+    Trace trace;
+    with(i, [&](LayoutRun& run) { trace = run.trace(steps); });
+    return trace;
+  };
+  Trace expected = traced(0);
+  const Share expected_share = share_out(std::move(expected.digests), blocks, world);
   std::vector<Verdict> verdicts;
   for (std::size_t i = 1; i < layouts.size(); ++i) {
     Verdict verdict;
     verdict.values = values * kKinds * steps;
+    Trace found = traced(i);
+    const Share found_share = share_out(std::move(found.digests), blocks, world);
+    const std::int64_t differs = first_difference(expected_share, found_share, blocks, world);
     FirstDifference difference;
-    with(i, [&](LayoutRun& run) {
-      const Trace found = run.trace(steps);
-      if (world.rank() == 0) difference = compare(expected, found, blocks);
-    });
+    if (world.rank() == 0) difference = compare(expected, found, differs, of_step);
     std::vector<std::int64_t> block = {world.rank() == 0 ? difference.block : -1};
     world.maximum(block);
     if (block[0] >= 0) {

@@ -40,8 +40,8 @@ struct Verdict {
 
 /// Trains `decks[0]`, then each other, for `steps` steps from the seed, on the first
 /// layouts[i].ranks() of `world`, and compares losses, loads, every gradient and all copies of routing
-/// biases and weights bit by bit after each step. Collective over `world`. Block digests meet on rank 0; only a block that differs
-/// is looked at, by running both layouts again.
+/// biases and weights bit by bit after each step. Collective over `world`, whose ranks share the
+/// comparison of block digests; only a block that differs is looked at, by running both layouts again.
 std::vector<Verdict> verify_layouts(const std::vector<NamedLayout>& layouts,
                                     const std::vector<Deck>& decks, const std::string& folder,
                                     std::int64_t steps, const Communicator& world);
