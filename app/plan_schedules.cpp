@@ -181,6 +181,12 @@ void predict(const Options& options, const Deck& deck, const LinkPlan& links,
     c.step = predict_step(c.plans[0], optimizer_seconds(sent, *c.hardware));
 }
 
+/// A published step stands beside the plan of what ran then, and of nothing else.
+bool is_of(const PublishedStep& was, const Deck& deck, const PipelineShape& shape) {
+  return was.deck == deck.run.name && was.schedule == schedule_name(shape.kind) &&
+         was.pipeline == shape.ranks && was.micro_batches == shape.micro_batches;
+}
+
 }  // namespace
 
 ScheduleComparison compare_schedules(const Options& options, const Deck& deck,
@@ -195,7 +201,7 @@ ScheduleComparison compare_schedules(const Options& options, const Deck& deck,
     fail(ExitCode::usage, "{}", c.plans[0].problem);
   if (kinds.size() == 1 && c.hardware) {
     predict(options, deck, links, c);
-    if (c.hardware->published.deck != deck.run.name) c.hardware->published = {};
+    if (!is_of(c.hardware->published, deck, c.plans[0].shape)) c.hardware->published = {};
   }
   write_pictures(options, c);
   return c;

@@ -30,6 +30,10 @@ void declare(Section& section, LayerTimes& t) {
 
 void declare(Section& section, PublishedStep& p) {
   section.key("deck", p.deck, "run.name of the deck; empty: nothing was published.");
+  section.key("schedule", p.schedule, "Of the pipeline that ran: no other is compared with it.")
+      .one_of({"1f1b", "zb1p", "dualpipe", "dualpipev"});
+  section.key("pipeline", p.pipeline, "Pipeline ranks.").at_least(0);
+  section.key("micro_batches", p.micro_batches, "Of a data rank.").at_least(0);
   section.key("source", p.source, "Where.");
   const auto time = [&section](const char* name, double& member, const char* doc) {
     section.key(name, member, doc).at_least(0).unit("s");
@@ -57,6 +61,12 @@ void declare(Section& root, Hardware& h) {
       .unit("GB/s");
   root.key("memory", h.memory, "Memory of a rank.").at_least(0).unit("GB");
   declare(root.section("published", "A step that was published.", Resume::free), h.published);
+  const PublishedStep& p = h.published;
+  root.rule(
+      {"published.deck", "published.schedule", "published.pipeline", "published.micro_batches"},
+      "a published step has a schedule, pipeline ranks and micro-batches", [&p] {
+        return p.deck.empty() || (!p.schedule.empty() && p.pipeline > 0 && p.micro_batches > 0);
+      });
 }
 
 Hardware read_hardware(const std::string& path) {

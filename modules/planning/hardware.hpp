@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace moray {
@@ -21,7 +22,10 @@ struct LayerTimes {
 
 /// What a real run reported, to stand beside the prediction. Seconds; never read by a prediction.
 struct PublishedStep {
-  std::string deck;  ///< run.name of the deck that it is about; empty: nothing was published
+  std::string deck;      ///< run.name of the deck that it is about; empty: nothing was published
+  std::string schedule;  ///< of the pipeline that ran; a step of another has other parts
+  std::int64_t pipeline = 0;       ///< its ranks
+  std::int64_t micro_batches = 0;  ///< its micro-batches of a data rank
   std::string source;
   double forward = 0;
   double backward = 0;

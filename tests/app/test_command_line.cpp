@@ -118,6 +118,16 @@ TEST_CASE("schedules are planned from a deck and options", "[app]") {
   const Run narrower = moray(v3 + h800 + " --schedule dualpipe --pipeline 8 --micro-batches 60");
   CHECK(contains(narrower,
                  "\nno step is predicted: the deck has no layout with parallel.pipeline=8\n"));
+  // What was published is a step of the report's own layout, and stands beside no other.
+  CHECK(contains(machine, "published: arXiv 2505.09343, table 4"));
+  for (const char* other :
+       {" --schedule zb1p", " --schedule 1f1b", " --micro-batches 60", " parallel.schedule=zb1p"}) {
+    CAPTURE(other);
+    const Run run = moray(v3 + other + h800);
+    CHECK(run.code == 0);
+    CHECK(contains(run, "\nstep, seconds     mean rank   busiest rank\n"));
+    CHECK(!contains(run, "2505.09343"));
+  }
   CHECK(contains(moray(v3 + h800 + " --schedule zb1p"), "\n  optimizer           0.124"));
   const Run compared = moray(v3 + h800 + " --schedule all");
   CHECK(contains(compared, "      1x    101.60  "));

@@ -146,6 +146,13 @@ TEST_CASE("a hardware file is read like a deck", "[planning]") {
   const std::string layer =
       "{flops: 1, tokens: 1, forward: 1, input_gradient: 1, weight_gradient: 1";
   CHECK(problems("name: x\nlayer: " + layer + ", overlapped: 2}\n") == "accepted");
+  const std::string published =
+      "name: x\nlayer: " + layer +
+      ", overlapped: 2}\npublished: {deck: y, schedule: zb1p, pipeline: 4";
+  CHECK(problems(published + ", micro_batches: 8}\n") == "accepted");
+  CHECK(problems(published + "}\n")
+            .find("a published step has a schedule, pipeline ranks and micro-batches") !=
+        std::string::npos);
   const std::string said = problems("name: x\nlayer: " + layer + "}\nlinc: 3\n");
   CHECK(said.find("overlapped") != std::string::npos);
   CHECK(said.find("did you mean 'link'?") != std::string::npos);
