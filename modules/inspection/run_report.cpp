@@ -29,14 +29,6 @@ void attempt(Json& report, const std::function<void()>& part) {
   }
 }
 
-/// The folder in which the newest start of a run left its deck and environment.
-std::string newest_start(const std::string& run) {
-  std::string folder = run;
-  for (const std::string& name : list_folder(run))
-    if (name.starts_with("resume-")) folder = run + "/" + name;  // the list is sorted
-  return folder;
-}
-
 /// Lines "key value" of build.txt and environment.txt; "" where a key is not there.
 std::string value_of(const std::string& text, const std::string& key) {
   std::istringstream lines(text);
@@ -53,7 +45,7 @@ std::string readable_time(const std::string& t) {
 }
 
 void add_environment(const std::string& run, Json& report) {
-  const std::string newest = newest_start(run);
+  const std::string newest = RunFolder::newest_start(run);
   const std::string build = read_text(newest + "/build.txt", kLargestText);
   const std::string environment = read_text(newest + "/environment.txt", kLargestText);
   const std::string first = read_text(run + "/environment.txt", kLargestText);
@@ -67,7 +59,7 @@ void add_environment(const std::string& run, Json& report) {
 
 /// What the deck says, and what it plans. Returns the trunk's MoE layers.
 std::int64_t add_deck(const std::string& run, Json& report) {
-  const std::string place = newest_start(run) + "/resolved.yaml";
+  const std::string place = RunFolder::newest_start(run) + "/resolved.yaml";
   const DeckReading reading = read_deck_text(read_text(place, kLargestText), place);
   if (!reading.problems.empty()) throw Error(ExitCode::io, reading.problems.report(place));
   const Deck& deck = reading.deck;

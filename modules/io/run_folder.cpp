@@ -80,6 +80,13 @@ RunFolder RunFolder::open(const std::string& path) {
   return RunFolder(path, true);
 }
 
+std::string RunFolder::newest_start(const std::string& path) {
+  std::string folder = path;
+  for (const std::string& name : list_folder(path))
+    if (name.starts_with("resume-")) folder = path + "/" + name;  // the list is sorted
+  return folder;
+}
+
 void RunFolder::record_start(std::string_view deck, std::string_view resolved) const {
   std::string folder = path_;
   if (resumed_) {

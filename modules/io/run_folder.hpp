@@ -22,6 +22,9 @@ class RunFolder {
   std::string log() const { return path_ + "/log.txt"; }
   bool resumed() const { return resumed_; }
 
+  /// The folder in which the newest start of a run left its deck and environment.
+  static std::string newest_start(const std::string& path);
+
   /// Keeps what this start was made from: `deck.yaml` (the bytes of the deck), `resolved.yaml`,
   /// `build.txt` and `environment.txt`; for each later start in `resume-0001/` and so on.
   void record_start(std::string_view deck, std::string_view resolved) const;

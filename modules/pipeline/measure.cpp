@@ -31,15 +31,23 @@ StageDurations alone(const Samples& s) {
   return d;
 }
 
-/// Calls visit(event, stage of its forward, stage of its backward); -1 where it has none.
+/// The stages of an op's forward and of its backward; -1 where it has none.
+struct OpStages {
+  int forward = -1;
+  int backward = -1;
+};
+OpStages stages_of(const PipelineShape& shape, int rank, const PipelineOp& op) {
+  return {op.has_forward() ? shape.stage(rank, op.forward.chunk) : -1,
+          op.kind != OpKind::F ? shape.stage(rank, op.backward.chunk) : -1};
+}
+
+/// Calls visit(event, stage of its forward, stage of its backward).
 template <class Visit>
 void each_event(const PipelineTimeline& timeline, const Visit& visit) {
   for (int rank = 0; rank < static_cast<int>(timeline.ranks.size()); ++rank) {
     for (const TimelineEvent& e : timeline.ranks[static_cast<std::size_t>(rank)]) {
-      const bool forward = e.op.has_forward();
-      const bool backward = e.op.kind != OpKind::F;
-      visit(e, forward ? timeline.shape.stage(rank, e.op.forward.chunk) : -1,
-            backward ? timeline.shape.stage(rank, e.op.backward.chunk) : -1);
+      const OpStages stages = stages_of(timeline.shape, rank, e.op);
+      visit(e, stages.forward, stages.backward);
     }
   }
 }
@@ -74,6 +82,32 @@ PipelineDurations measured_durations(const PipelineTimeline& timeline) {
     d.overlapped = d.forward + d.input_gradient + d.weight_gradient - median(of(i).saved);
   }
   return result;
+}
+
+PipelineDurations measured_durations(const std::vector<PipelineTimeline>& pipelines) {
+  PipelineTimeline all = pipelines.front();
+  for (std::size_t j = 1; j < pipelines.size(); ++j) {
+    for (std::size_t rank = 0; rank < all.ranks.size(); ++rank) {
+      const std::vector<TimelineEvent>& more = pipelines[j].ranks[rank];
+      all.ranks[rank].insert(all.ranks[rank].end(), more.begin(), more.end());
+    }
+  }
+  return measured_durations(all);
+}
+
+std::vector<StageOps> stage_ops(const PipelineSchedule& schedule) {
+  std::vector<StageOps> stages(static_cast<std::size_t>(schedule.shape.stages()));
+  for (int rank = 0; rank < schedule.shape.ranks; ++rank) {
+    for (const PipelineOp& op : schedule.ops[static_cast<std::size_t>(rank)]) {
+      const OpStages of = stages_of(schedule.shape, rank, op);
+      if (op.kind == OpKind::B || op.kind == OpKind::W)
+        stages[static_cast<std::size_t>(of.backward)].parted = true;
+      if (op.kind == OpKind::FB)
+        for (const int stage : {of.forward, of.backward})
+          stages[static_cast<std::size_t>(stage)].overlapped = true;
+    }
+  }
+  return stages;
 }
 
 }  // namespace moray

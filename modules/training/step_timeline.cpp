@@ -115,16 +115,11 @@ void add_means(StepTimeline& timeline) {
   timeline.update /= ranks;
 }
 
-/// The ops of all pipelines are samples of the same stages.
 void add_plan(StepTimeline& timeline) {
-  PipelineTimeline all = timeline_of(timeline.schedule, timeline.times[0]);
-  for (std::size_t j = 1; j < timeline.times.size(); ++j) {
-    const PipelineTimeline more = timeline_of(timeline.schedule, timeline.times[j]);
-    for (std::size_t rank = 0; rank < all.ranks.size(); ++rank)
-      all.ranks[rank].insert(all.ranks[rank].end(), more.ranks[rank].begin(),
-                             more.ranks[rank].end());
-  }
-  timeline.planned = simulate(timeline.schedule, measured_durations(all));
+  std::vector<PipelineTimeline> pipelines;
+  for (const std::vector<RankTimes>& times : timeline.times)
+    pipelines.push_back(timeline_of(timeline.schedule, times));
+  timeline.planned = simulate(timeline.schedule, measured_durations(pipelines));
   const int ranks = timeline.schedule.shape.ranks;
   double idle = 0;
   for (int rank = 0; rank < ranks; ++rank) idle += timeline.planned.idle(rank);

@@ -64,3 +64,35 @@ TEST_CASE("no op of a plan takes less than nothing, however its parts were distu
     }
   }
 }
+
+TEST_CASE("what of a stage is measured on its own follows from the lists", "[pipeline]") {
+  for (const ScheduleKind kind : kScheduleKinds) {
+    for (int ranks = 2; ranks <= 8; ranks += 2) {
+      for (int n = 2; n <= 2 * ranks + 4; n += 2) {
+        CAPTURE(schedule_name(kind), ranks, n);
+        const PipelineSchedule schedule = make_schedule({kind, ranks, n});
+        const std::vector<StageOps> ops = stage_ops(schedule);
+        const PipelineTimeline ran = simulate(schedule, {{{7, 5, 3, 11}}, 0});
+        const PipelineDurations seen = measured_durations(ran);
+        for (int s = 0; s < schedule.shape.stages(); ++s) {
+          CAPTURE(s);
+          const StageOps& is = ops[static_cast<std::size_t>(s)];
+          const StageDurations& d = seen.stages[static_cast<std::size_t>(s)];
+          CHECK(d.forward == 7);  // there is always a forward alone
+          CHECK(d.input_gradient == (is.parted ? 5 : 4));
+          CHECK(d.overlapped == (is.overlapped ? 11 : 15));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("pipelines side by side are samples of one another", "[pipeline]") {
+  const PipelineSchedule schedule = make_schedule({ScheduleKind::zb1p, 2, 4});
+  std::vector<PipelineTimeline> ran;
+  for (const double f : {2.0, 9.0, 3.0}) ran.push_back(simulate(schedule, {{{f, 1, 1, 4}}, 0}));
+  CHECK(measured_durations(ran).stages[1].forward == 3);
+  ran.pop_back();
+  ran.pop_back();
+  CHECK(measured_durations(ran).stages[1].forward == 2);
+}
