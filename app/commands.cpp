@@ -72,10 +72,15 @@ std::vector<Command> command_table(Options& o) {
         {"--durations", "F,B,W,FB", "ms of a micro-batch in 1 / P of the model", &o.durations},
         {"--hardware", "FILE", "Durations and memory of a machine, as input/hardware/*.yaml",
          &o.hardware},
+        {"--measured", "RUN",
+         "Durations of the newest step that a run of this model recorded, brought to the stages of "
+         "each schedule",
+         &o.measured},
         {"--communication", "MS", "From one pipeline rank to the next", &o.communication},
         {"--stages", "equal|auto|LAYERS",
-         "Cost of the stages: equal (with --durations), by layers placed by cost (auto, with "
-         "--hardware), or by the layers of each, such as 4x15,1",
+         "Cost of the stages: equal (with --durations), by layers placed by cost (auto), or by the "
+         "layers of each, such as 4x15,1; with --hardware and --measured as the deck says if not "
+         "given",
          &o.stages},
         {"--pipeline", "P", "Pipeline ranks; the deck's if not given", &o.pipeline},
         {"--micro-batches", "N", "Of a data rank; the deck's if not given", &o.micro_batches},

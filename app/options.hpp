@@ -44,6 +44,7 @@ struct Options {
   std::string schedule;            ///< plan: a schedule, or all; empty: none
   std::string durations;           ///< plan: F,B,W,FB in ms
   std::string hardware;            ///< plan: a hardware file, in place of durations
+  std::string measured;            ///< plan: a run, in place of durations
   std::string stages;              ///< plan: equal, auto, or layers of each stage
   double communication = -1;       ///< plan: ms between pipeline ranks; -1: the hardware's, or 0
   std::int64_t pipeline = 0;       ///< plan: pipeline ranks; 0: the deck's

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 
 #include "config/number.hpp"
 #include "core/error.hpp"
@@ -43,7 +44,7 @@ std::vector<ScheduleKind> kinds_of(const Options& options, const Deck& deck) {
   const std::string& name = options.schedule;
   if (name.empty()) {
     const bool timed = !options.durations.empty() || !options.hardware.empty();
-    if (!timed || deck.parallel.pipeline == 1) return {};
+    if (options.measured.empty() && (!timed || deck.parallel.pipeline == 1)) return {};
     return {pipeline_shape(deck, 0, 1).kind};
   }
   if (name == "all") return {kScheduleKinds.begin(), kScheduleKinds.end()};
@@ -65,34 +66,71 @@ void set_sizes(const Options& options, const Deck& deck, std::int64_t micro_batc
   q.micro_batches = static_cast<int>(n);
 }
 
+double total_cost(const LayerCosts& costs) {
+  return std::accumulate(costs.layers.begin(), costs.layers.end(), costs.embedding + costs.last);
+}
+
+void ask_durations(const Options& options, ScheduleComparison& c) {
+  ScheduleQuestion& q = c.question;
+  q.timed = {parse_durations(options.durations), total_cost(q.costs) / q.ranks};
+  c.source = "--durations, of 1/P of the model";
+}
+
+void ask_hardware(const Options& options, const Deck& deck, ScheduleComparison& c) {
+  ScheduleQuestion& q = c.question;
+  const LayerTimes& t = c.hardware->layer;
+  const double exchange = t.dispatch + t.combine;
+  const std::int64_t tokens = micro_batch(deck, data_ranks(deck)) * deck.batch.length;
+  q.timed.durations = {t.forward + exchange, t.input_gradient + exchange, t.weight_gradient,
+                       t.overlapped};
+  q.timed.cost = t.flops * t.tokens / static_cast<double>(tokens);
+  q.communication = c.hardware->stage_exchange;
+  c.source = options.hardware + ", of a layer";
+}
+
+void ask_measured(const Options& options, const Deck& deck, ScheduleComparison& c) {
+  ScheduleQuestion& q = c.question;
+  c.run = options.measured;
+  c.measured = read_measured_run(c.run, deck);
+  q.ran = c.measured->stages;
+  StageDurations& mean = q.timed.durations;
+  for (const StageDurations& d : q.ran->durations) {
+    mean.forward += d.forward / q.ranks;
+    mean.input_gradient += d.input_gradient / q.ranks;
+    mean.weight_gradient += d.weight_gradient / q.ranks;
+    mean.overlapped += d.overlapped / q.ranks;
+  }
+  q.timed.cost = total_cost(q.costs) / q.ranks;
+  c.source = fmt::format("step {} of {}, of 1/P of the model", c.measured->step, c.run);
+}
+
 void ask(const Options& options, const Deck& deck, const Hardware* hardware,
          ScheduleComparison& c) {
-  if (options.durations.empty() == (hardware == nullptr))
-    fail(ExitCode::usage, "--schedule needs one of --durations F,B,W,FB and --hardware FILE");
+  const int given = (options.durations.empty() ? 0 : 1) + (hardware == nullptr ? 0 : 1) +
+                    (options.measured.empty() ? 0 : 1);
+  if (given != 1)
+    fail(ExitCode::usage,
+         "--schedule needs one of --durations F,B,W,FB, --hardware FILE and --measured RUN");
   ScheduleQuestion& q = c.question;
-  const std::int64_t sequences = deck.batch.sequences / data_ranks(deck);
-  const std::int64_t micro = deck.batch.micro > 0 ? deck.batch.micro : sequences;
-  set_sizes(options, deck, sequences / micro, q);
+  const std::int64_t data = data_ranks(deck);
+  set_sizes(options, deck, deck.batch.sequences / data / micro_batch(deck, data), q);
   q.costs = forward_costs(deck.model, deck.batch.length);
-  q.stages = options.stages;
-  if (!options.durations.empty()) {
-    double total = q.costs.embedding + q.costs.last;
-    for (const double cost : q.costs.layers) total += cost;
-    q.timed = {parse_durations(options.durations), total / q.ranks};
-    if (q.stages.empty()) q.stages = "equal";
-    c.source = "--durations, of 1/P of the model";
-  } else {
+  if (hardware != nullptr) {
     c.hardware = *hardware;
-    const LayerTimes& t = c.hardware->layer;
-    const double exchange = t.dispatch + t.combine;
-    q.timed.durations = {t.forward + exchange, t.input_gradient + exchange, t.weight_gradient,
-                         t.overlapped};
-    q.timed.cost = t.flops * t.tokens / static_cast<double>(micro * deck.batch.length);
-    q.communication = c.hardware->stage_exchange;
-    if (q.stages.empty()) q.stages = "auto";
-    c.source = options.hardware + ", of a layer";
+    ask_hardware(options, deck, c);
+  } else if (!options.measured.empty()) {
+    ask_measured(options, deck, c);
+  } else {
+    ask_durations(options, c);
   }
   if (options.communication >= 0) q.communication = options.communication;
+}
+
+/// How the stages of a schedule are cut: as asked, else as the deck says where it has as many.
+std::string stages_of(const Options& options, const Deck& deck, const PipelineShape& shape) {
+  if (!options.stages.empty()) return options.stages;
+  if (!options.durations.empty()) return "equal";
+  return shape.stages() == pipeline_shape(deck, 0, 1).stages() ? deck.parallel.stages : "auto";
 }
 
 void write_file(const std::string& path, const std::string& text) {
@@ -138,9 +176,9 @@ std::vector<std::string> layout_keys(const Options& options, const Deck& deck,
     keys.push_back(fmt::format("parallel.schedule={}", schedule_name(plan.shape.kind)));
   if (plan.shape.ranks != deck.parallel.pipeline)
     keys.push_back(fmt::format("parallel.pipeline={}", plan.shape.ranks));
-  if (!options.stages.empty() && options.stages != "equal" &&
-      options.stages != deck.parallel.stages)
-    keys.push_back("parallel.stages=" + options.stages);
+  const std::string stages = stages_of(options, deck, plan.shape);
+  if (stages != "equal" && stages != deck.parallel.stages)
+    keys.push_back("parallel.stages=" + stages);
   return keys;
 }
 
@@ -189,13 +227,25 @@ bool is_of(const PublishedStep& was, const Deck& deck, const PipelineShape& shap
 
 }  // namespace
 
+bool ScheduleComparison::ran(const SchedulePlan& plan) const {
+  if (!measured || !plan.problem.empty()) return false;
+  const PipelineShape& was = measured->shape;
+  return plan.shape.kind == was.kind && plan.shape.ranks == was.ranks &&
+         plan.shape.micro_batches == was.micro_batches &&
+         plan.stages == to_text(measured->stages.layers);
+}
+
 ScheduleComparison compare_schedules(const Options& options, const Deck& deck,
                                      const LinkPlan& links, const Hardware* hardware) {
   ScheduleComparison c;
   const std::vector<ScheduleKind> kinds = kinds_of(options, deck);
   if (kinds.empty()) return c;
   ask(options, deck, hardware, c);
-  for (const ScheduleKind kind : kinds) c.plans.push_back(plan_schedule(kind, c.question));
+  for (const ScheduleKind kind : kinds) {
+    ScheduleQuestion& q = c.question;
+    q.stages = stages_of(options, deck, {kind, q.ranks, q.micro_batches});
+    c.plans.push_back(plan_schedule(kind, q));
+  }
   for (const SchedulePlan& p : c.plans) c.memory.push_back(peak_memory(options, deck, p));
   if (kinds.size() == 1 && !c.plans[0].problem.empty())
     fail(ExitCode::usage, "{}", c.plans[0].problem);

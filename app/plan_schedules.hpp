@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "options.hpp"
+#include "planning/measured_run.hpp"
 #include "planning/step_prediction.hpp"
 #include "training/training_config.hpp"
 
@@ -15,9 +16,14 @@ struct ScheduleComparison {
   std::vector<SchedulePlan> plans;
   /// Bytes of the fullest rank when the deck has the layout of each plan; 0 where it cannot.
   std::vector<std::int64_t> memory;
+  std::string run;                      ///< from which the durations are, if from one
+  std::optional<MeasuredRun> measured;  ///< what it measured
   std::optional<Hardware> hardware;
   std::optional<StepPrediction> step;  ///< of one schedule on a machine
   std::string no_step;                 ///< why there is none of that
+
+  /// Whether a plan is of what ran: schedule, ranks, micro-batches and stages.
+  bool ran(const SchedulePlan& plan) const;
 };
 
 /// Plans what --schedule names, or the deck's own schedule where only times are given, and writes the

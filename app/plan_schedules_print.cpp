@@ -1,5 +1,6 @@
 // What moray plan --schedule prints: a row a schedule, and a step beside a published one.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <limits>
 
@@ -36,6 +37,69 @@ namespace {
 
 std::string gib(std::int64_t bytes) {
   return bytes > 0 ? fmt::format("{:.2f}", static_cast<double>(bytes) / (1 << 30)) : "none";
+}
+
+/// Stages of a run of which something was not measured on its own: "stages 0, 3"; "" for none.
+std::string stages_without(const MeasuredRun& m, bool StageOps::*sort) {
+  std::vector<std::size_t> stages;
+  for (std::size_t s = 0; s < m.ops.size(); ++s)
+    if (!(m.ops[s].*sort)) stages.push_back(s);
+  if (stages.size() == m.ops.size()) return "all stages";
+  if (stages.empty()) return "";
+  return fmt::format("stage{} {}", stages.size() == 1 ? "" : "s", fmt::join(stages, ", "));
+}
+
+// What ran, and of which durations the plans are made.
+void print_measured(const MeasuredRun& m) {
+  fmt::print(
+      "\nmeasured in step {}: {} on {} pipeline ranks, {} micro-batches, in {:.5g} ms\n  {:<8} "
+      "{:>8} {:>9} {:>9} {:>9} {:>9}  ms of a micro-batch\n",
+      m.step, schedule_name(m.shape.kind), m.shape.ranks, m.shape.micro_batches, m.length, "stage",
+      "layers", "F", "B", "W", "F&B");
+  for (std::size_t s = 0; s < m.ops.size(); ++s) {
+    const StageDurations& d = m.stages.durations[s];
+    fmt::print("  {:<8} {:>8} {:>9.4g} {:>9.4g} {:>9.4g} {:>9.4g}\n", s, m.stages.layers[s].count,
+               d.forward, d.input_gradient, d.weight_gradient, d.overlapped);
+  }
+  const std::string alone = stages_without(m, &StageOps::overlapped);
+  if (!alone.empty())
+    fmt::print("  F&B of {} is F + B + W: the run overlapped none there\n", alone);
+  const std::string joined = stages_without(m, &StageOps::parted);
+  if (!joined.empty())
+    fmt::print("  B and W of {} are a half each of both: the run did not part them there\n",
+               joined);
+  if (!m.unlike.empty())
+    fmt::print("  the run, and so the times, had {}\n", fmt::join(m.unlike, "; "));
+  fmt::print(
+      "  a layer takes along its part of what its stage took (docs/schedules.md); waiting for\n"
+      "  tokens of other ranks is in the times, messages between stages take --communication\n");
+}
+
+nlohmann::ordered_json durations_json(const StageDurations& d) {
+  return {{"forward_ms", d.forward},
+          {"input_gradient_ms", d.input_gradient},
+          {"weight_gradient_ms", d.weight_gradient},
+          {"overlapped_ms", d.overlapped}};
+}
+
+nlohmann::ordered_json measured_json(const std::string& run, const MeasuredRun& m) {
+  nlohmann::ordered_json stages = nlohmann::ordered_json::array();
+  for (std::size_t s = 0; s < m.ops.size(); ++s) {
+    nlohmann::ordered_json stage = durations_json(m.stages.durations[s]);
+    stage["overlapped_measured"] = m.ops[s].overlapped;
+    stage["gradients_parted"] = m.ops[s].parted;
+    stages.push_back(stage);
+  }
+  return {{"run", run},
+          {"step", m.step},
+          {"schedule", schedule_name(m.shape.kind)},
+          {"pipeline", m.shape.ranks},
+          {"micro_batches", m.shape.micro_batches},
+          {"stages", to_text(m.stages.layers)},
+          {"step_ms", m.length},
+          {"waiting_ms", m.waiting},
+          {"stage_durations", stages},
+          {"unlike", m.unlike}};
 }
 
 }  // namespace
@@ -75,6 +139,9 @@ void print_schedules(const ScheduleComparison& c) {
     fmt::print("  {:<10} {:>10.5g} {:>10.4g} {:>7.2f} {:>11} {:>11.4g} {:>7} {:>6}x {:>9}  {}\n",
                schedule_name(p.shape.kind), p.step(), waiting, 100 * waiting / p.step(), published,
                p.activations(), p.most_put_off(), p.weight_copies(), gib(c.memory[i]), p.stages);
+    if (c.ran(p))
+      fmt::print("  {:<10} {:>10.5g} {:>10.4g} {:>7.2f}\n", "  measured", c.measured->length,
+                 c.measured->waiting, 100 * c.measured->waiting / c.measured->length);
   }
   fmt::print(
       "  waiting: mean of the ranks; published: the bubble of the formula for equal stages "
@@ -84,6 +151,7 @@ void print_schedules(const ScheduleComparison& c) {
       "deck\n"
       "  has no such layout\n",
       q.ranks);
+  if (c.measured) print_measured(*c.measured);
   if (c.step) print_step(*c.step, c.hardware->published);
   if (!c.no_step.empty()) fmt::print("\nno step is predicted: {}\n", c.no_step);
 }
@@ -91,6 +159,10 @@ void print_schedules(const ScheduleComparison& c) {
 nlohmann::ordered_json schedules_json(const ScheduleComparison& c) {
   const ScheduleQuestion& q = c.question;
   const StageDurations& d = q.timed.durations;
+  nlohmann::ordered_json durations = {{"source", c.source}};
+  durations.update(durations_json(d));
+  durations["communication_ms"] = q.communication;
+  if (c.measured) durations["measured"] = measured_json(c.run, *c.measured);
   nlohmann::ordered_json plans = nlohmann::ordered_json::array();
   for (std::size_t i = 0; i < c.plans.size(); ++i) {
     const SchedulePlan& p = c.plans[i];
@@ -121,17 +193,16 @@ nlohmann::ordered_json schedules_json(const ScheduleComparison& c) {
                  {"weight_copies", p.weight_copies()},
                  {"ranks", ranks}});
     if (c.memory[i] > 0) plan["bytes"] = c.memory[i];
+    for (int stage = 0; stage < p.shape.stages(); ++stage) {
+      const auto at = p.durations.size() == 1 ? 0 : static_cast<std::size_t>(stage);
+      plan["stage_durations"].push_back(durations_json(p.durations[at]));
+    }
+    plan["ran"] = c.ran(p);
     plans.push_back(plan);
   }
   nlohmann::ordered_json result = {{"pipeline", q.ranks},
                                    {"micro_batches", q.micro_batches},
-                                   {"durations",
-                                    {{"source", c.source},
-                                     {"forward_ms", d.forward},
-                                     {"input_gradient_ms", d.input_gradient},
-                                     {"weight_gradient_ms", d.weight_gradient},
-                                     {"overlapped_ms", d.overlapped},
-                                     {"communication_ms", q.communication}}},
+                                   {"durations", durations},
                                    {"plans", plans}};
   if (c.step) {
     const auto sorts = [](const TimeBySort& t) {

@@ -32,6 +32,10 @@ PipelineDurations durations_of(const ScheduleQuestion& q, SchedulePlan& plan) {
           ? place_layers(q.costs, plan.shape)
           : parse_stages(q.stages, static_cast<std::int64_t>(q.costs.layers.size()), stages);
   plan.stages = to_text(placed);
+  if (q.ran) {
+    result.stages = place_durations(placed, *q.ran, q.costs);
+    return result;
+  }
   result.stages.clear();
   for (const double cost : stage_costs(q.costs, placed))
     result.stages.push_back(scaled(q.timed.durations, cost / q.timed.cost));
@@ -93,6 +97,7 @@ SchedulePlan plan_schedule(ScheduleKind kind, const ScheduleQuestion& question) 
     const PipelineSchedule schedule = make_schedule(plan.shape);
     plan.needs = require_sound(schedule);
     plan.timeline = simulate(schedule, durations);
+    plan.durations = durations.stages;
   } catch (const Error& error) {  // stages that do not fit
     plan.problem = error.what();
   }

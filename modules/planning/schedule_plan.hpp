@@ -7,6 +7,7 @@
 #include "pipeline/check.hpp"
 #include "pipeline/simulate.hpp"
 #include "pipeline/stages.hpp"
+#include "planning/timed_stages.hpp"
 
 namespace moray {
 
@@ -23,6 +24,9 @@ struct ScheduleQuestion {
   int micro_batches = 1;
   LayerCosts costs;
   TimedCost timed;
+  /// Stages that ran: those of a schedule take what their parts took there (place_durations()), and
+  /// `timed`, their mean, is that of equal ones alone.
+  std::optional<TimedStages> ran;
   double communication = 0;  ///< between pipeline ranks
   /// "equal": every stage costs the same, whatever the layers are; "auto": place_layers(); else the
   /// layers of each stage, as parse_stages() reads them.
@@ -43,6 +47,7 @@ struct SchedulePlan {
   PipelineShape shape;
   std::string problem;  ///< why there is none: sizes, or stages that do not fit the model
   std::string stages;   ///< layers of each stage; "equal" as asked
+  std::vector<StageDurations> durations;  ///< of each stage; one for all when they are equal
   PipelineTimeline timeline;
   std::vector<RankNeeds> needs;            ///< of each rank
   std::optional<double> published_bubble;  ///< of equal stages

@@ -141,6 +141,12 @@ def check_timeline(run):
     assert timeline["step"] == 2 and len(timeline["ops"]) == len(timeline["planned"]) == len(timeline["ranks"]) == 1
 
 
+def check_measured_plan(run):
+    """Schedules of two stages from the one that ran."""
+    schedules = validated("plan", os.path.join(run, "resolved.yaml"), "--schedule", "all", "--pipeline", "2", "--measured", run)["schedules"]
+    assert schedules["durations"]["measured"]["step"] == 2 and len(schedules["plans"][0]["stage_durations"]) == 2, schedules
+
+
 def check_that_it_can_fail():
     value = json.loads(moray("plan", TINY, "--json"))
     for change in (lambda v: v.pop("run"), lambda v: v.update(more=1), lambda v: v["rank"].update(micro="2")):
@@ -160,4 +166,5 @@ with tempfile.TemporaryDirectory() as work:
     moray("train", FP8, "--out", "fp8", "output.fp8_every=1")
     check_models("run", "dense", "wide", "fp8")
     check_timeline("run")
+    check_measured_plan("run")
 print("all right")

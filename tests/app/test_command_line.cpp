@@ -84,6 +84,10 @@ TEST_CASE("schedules are planned from a deck and options", "[app]") {
   CHECK(contains(all, "\n  zb1p               27          3   11.11           3           4"));
   CHECK(contains(all, "\n  dualpipe           25"));
   CHECK(contains(all, "\n  dualpipev"));
+  // In a pipeline a micro-batch is one sequence where the deck does not say.
+  CHECK(contains(
+      moray(plan + "1f1b --durations 1,1,1,2.75 parallel.pipeline=2 run.ranks=2 batch.micro=0"),
+      "\nschedules on 2 pipeline ranks, 4 micro-batches of a data rank ("));
   const auto refused = [&](const std::string& arguments, const std::string& message) {
     CAPTURE(arguments);
     const Run run = moray(plan + arguments);
@@ -136,7 +140,8 @@ TEST_CASE("schedules are planned from a deck and options", "[app]") {
   CHECK(contains(compared, "      1x    177.56  "));
   refused("dualpip --durations 1,1,1,2" + sizes,
           "--schedule dualpip: one of 1f1b, zb1p, dualpipe, dualpipev, all");
-  refused("all" + sizes, "--schedule needs one of --durations F,B,W,FB and --hardware FILE");
+  refused("all" + sizes,
+          "--schedule needs one of --durations F,B,W,FB, --hardware FILE and --measured RUN");
   refused(
       "zb1p --durations 1,1,x,2" + sizes,
       "--durations 1,1,x,2: give four times in ms, forward, input gradient, weight gradient and "
