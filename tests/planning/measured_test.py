@@ -67,6 +67,16 @@ def durations_by_hand(timeline):
     return [tuple(median(s[kind]) for kind in "FBW") for s in samples]
 
 
+def check_same(timeline, measured, same):
+    """What ran is planned as its timeline has it, which rounds its times; beside it stands what was measured, where all that is
+    outside of ops is waiting."""
+    shares = timeline["shares"]
+    assert near(same["step_ms"], timeline["planned_length_us"] / 1000, 1e-3), (same, timeline["planned_length_us"])
+    assert near(same["waiting_ms"] / same["step_ms"], shares["planned_bubble"], 1e-3), (same, shares)
+    assert measured["step_ms"] == timeline["length_us"] / 1000
+    assert near(measured["waiting_ms"] / measured["step_ms"], shares["bubble"] + shares["stages"], 1e-3), (measured, shares)
+
+
 def check_dualpipe():
     timeline = timeline_of("ran")
     schedules = plan("ran", "--schedule", "all")
@@ -77,7 +87,7 @@ def check_dualpipe():
     assert all(s["overlapped_measured"] and s["gradients_parted"] for s in stages), stages
     for stage, by_hand in zip(stages, durations_by_hand(timeline)):
         assert all(near(stage[sort], value) for sort, value in zip(SORTS, by_hand)), (stage, by_hand)
-    # Of the layout that ran: exactly what was measured, and the plan that the timeline has of it (rounded there).
+    # Of the layout that ran: exactly what was measured.
     plans = {p["name"]: p for p in schedules["plans"]}
     assert list(plans) == ["1f1b", "zb1p", "dualpipe", "dualpipev"]
     assert [name for name, p in plans.items() if p["ran"]] == ["dualpipe"]
@@ -85,13 +95,7 @@ def check_dualpipe():
     for p in [plans["dualpipe"]] + alike:
         assert p["stages"] == "2x2,3,1" and p["ran"] == (p["name"] == "dualpipe")
         assert p["stage_durations"] == [{sort: s[sort] for sort in SORTS} for s in stages], (p, stages)
-    same = plans["dualpipe"]
-    assert near(same["step_ms"], timeline["planned_length_us"] / 1000, 1e-3), (same, timeline["planned_length_us"])
-    assert near(same["waiting_ms"] / same["step_ms"], timeline["shares"]["planned_bubble"], 1e-3), (same, timeline["shares"])
-    # And what ran, whose waiting is all that was outside of ops.
-    shares = timeline["shares"]
-    assert measured["step_ms"] == timeline["length_us"] / 1000
-    assert near(measured["waiting_ms"] / measured["step_ms"], shares["bubble"] + shares["stages"], 1e-3), (measured, shares)
+    check_same(timeline, measured, plans["dualpipe"])
     # Half-size stages: no time is lost. The first two are a whole one of the run.
     halves = plans["dualpipev"]
     assert halves["stages"] == "1x4,2,1x2,0" and len(halves["stage_durations"]) == 8, halves
@@ -120,8 +124,10 @@ def check_dualpipe():
 
 
 def check_1f1b():
-    """What it did not measure on its own is said."""
-    schedules = plan("plain", "--schedule", "all", "parallel.expert=1", "run.threads=2")
+    """Two pipelines side by side. What they did not measure on its own is said."""
+    schedules = plan("plain", "--schedule", "1f1b")
+    check_same(timeline_of("plain"), schedules["durations"]["measured"], schedules["plans"][0])
+    schedules = plan("plain", "--schedule", "all", "run.threads=2")
     measured = schedules["durations"]["measured"]
     assert measured["unlike"] == ["run.threads 1, not 2"], measured
     assert [p["name"] for p in schedules["plans"] if p["ran"]] == ["1f1b"]
@@ -204,7 +210,7 @@ def check_errors():
 with tempfile.TemporaryDirectory() as work:
     os.chdir(work)
     train("ran", 4)
-    train("plain", 2, "parallel.pipeline=2", "parallel.schedule=1f1b")
+    train("plain", 4, "parallel.pipeline=2", "parallel.data=2", "parallel.schedule=1f1b")
     train("one", 1, "parallel.pipeline=1")
     check_dualpipe()
     check_1f1b()
