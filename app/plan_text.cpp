@@ -96,7 +96,10 @@ void print_precision(const Deck& deck, const Plan& plan) {
   };
   line(change(Memory::activations),
        fmt::format("of activations, as {} keeps fewer bits of them", deck.model.precision.compute));
-  line(change(Memory::weights), "of weights: copies that products read");
+  const std::int64_t weights = change(Memory::weights);
+  line(weights, weights < 0
+                    ? "of weights: copies that products read"
+                    : "of weights: copies that products read, float32 where they are owned");
   line(change(Memory::workspace), "of workspace: operands on their way into products");
   const std::int64_t float32 =
       std::accumulate(plan.float32_bytes.begin(), plan.float32_bytes.end(), std::int64_t{0});

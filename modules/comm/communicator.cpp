@@ -286,6 +286,11 @@ void Communicator::all_to_all(std::span<const std::int32_t> out, std::span<std::
             "MPI_Alltoall", "counts of tokens");
 }
 
+void Communicator::exchange(std::span<const char> out, std::span<char> in, int partner) const {
+  count_sent(partner, static_cast<std::int64_t>(out.size_bytes()));
+  exchange_pieces(out, in, partner, MPI_CHAR, *this);
+}
+
 void Communicator::exchange(std::span<const float> out, std::span<float> in, int partner) const {
   count_sent(partner, static_cast<std::int64_t>(out.size_bytes()));
   exchange_pieces(out, in, partner, MPI_FLOAT, *this);

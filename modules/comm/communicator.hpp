@@ -90,6 +90,7 @@ class Communicator {
                   std::int64_t per_rank) const;
 
   /// Sends `out` to and receives `in` from one partner; both in host memory, any length.
+  void exchange(std::span<const char> out, std::span<char> in, int partner) const;
   void exchange(std::span<const float> out, std::span<float> in, int partner) const;
   void exchange(std::span<const double> out, std::span<double> in, int partner) const;
 

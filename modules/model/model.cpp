@@ -53,10 +53,13 @@ void Model<Real>::initialize(const ExecSpace& exec, std::uint64_t seed) {
   std::vector<float> host;
   for (const Parameter& parameter : parameters_.list()) {
     if (!parameter.held) continue;
-    const Vector<Real> values = parameters_.values(parameter);
+    const ElementRange present = parameters_.present(parameter);
+    if (present.size() == 0) continue;
+    const Vector<Real> values = parameters_.values(parameter, present);
     if constexpr (std::is_same_v<Real, float>) {
       if (!parameter.is_vector) {
-        fill_normal(exec, random_key(parameter.name, seed), 0, config_.model.init_std, values);
+        fill_normal(exec, random_key(parameter.name, seed),
+                    static_cast<std::uint64_t>(present.begin), config_.model.init_std, values);
         continue;
       }
     }

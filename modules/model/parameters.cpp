@@ -3,20 +3,24 @@
 #include <algorithm>
 
 #include "core/error.hpp"
-#include "kernels/quantize/bf16.hpp"
-#include "kernels/quantize/coarse_scales.hpp"
 
 namespace moray {
 namespace {
 /// Matrices start at multiples of 64 bytes of float32.
 constexpr std::int64_t kAlignment = 16;
 }  // namespace
-
 template <class Real>
 std::int64_t Parameters<Real>::start(Region region) {
   std::int64_t& size = sizes_[static_cast<std::size_t>(region)];
   size = (size + kAlignment - 1) / kAlignment * kAlignment;
   return size;
+}
+
+template <class Real>
+void Parameters<Real>::declare_matrix(WeightRef& ref) {
+  ref.matrix = matrices_.size();
+  if (ref.offset >= 0) in_order_[static_cast<std::size_t>(ref.region)].push_back(ref.matrix);
+  matrices_.push_back({.ref = ref, .present = {0, ref.rows * ref.cols}});
 }
 
 template <class Real>
@@ -30,15 +34,17 @@ WeightRef Parameters<Real>::declare(Region region, std::int64_t cols,
   if (ref.compute == Compute::fp8) ref.tensor = fp8_tensor(parts);
   std::int64_t& size = sizes_[static_cast<std::size_t>(region)];
   for (const Part& part : parts) {
-    list_.push_back({part.name, region, held ? size : -1, part.rows, cols, false, held});
+    list_.push_back(
+        {part.name, region, held ? size : -1, part.rows, cols, false, held, matrices_.size()});
     if (held) size += part.rows * cols;
     ref.rows += part.rows;
   }
   if (held && ref.compute != Compute::float32) {
     MORAY_REQUIRE((std::is_same_v<Real, float>));
     ref.copy = static_cast<std::int64_t>(copies_.size());
-    copies_.push_back({ref, {}, {}});
   }
+  declare_matrix(ref);
+  if (ref.copy >= 0) copies_.push_back({ref, {}, {}});
   return ref;
 }
 
@@ -67,75 +73,27 @@ template <class Real>
 WeightRef Parameters<Real>::declare_vector(const std::string& name, std::int64_t elements) {
   const Region region = in_chunk(Region::dense);
   const bool held = chunk_ >= 0;
-  const WeightRef ref{region, held ? start(region) : -1, 1, elements};
-  list_.push_back({name, region, ref.offset, elements, 1, true, held});
+  WeightRef ref{region, held ? start(region) : -1, 1, elements};
+  declare_matrix(ref);
+  list_.push_back({name, region, ref.offset, elements, 1, true, held, ref.matrix});
   if (held) sizes_[static_cast<std::size_t>(region)] += elements;
   return ref;
 }
 
 template <class Real>
 void Parameters<Real>::allocate_weights(Arena& arena) {
+  lay_out();
   for (int r = 0; r < kRegions; ++r) {
     start(static_cast<Region>(r));
-    weights_[r] = arena.vector<Real>(Memory::weights, sizes_[r]);
+    const auto& [values, codes, scales] = gathered_sizes_[r];
+    weights_[r] =
+        arena.vector<Real>(Memory::weights, values / static_cast<std::int64_t>(sizeof(Real)));
+    masters_[r] = arena.vector<Real>(Memory::weights, masters_sizes_[r]);
+    codes_[r] = arena.vector<std::uint8_t>(Memory::weights, codes);
+    scales_[r] =
+        arena.vector<float>(Memory::weights, scales / static_cast<std::int64_t>(sizeof(float)));
   }
   allocate_copies(arena);
-}
-
-template <class Real>
-void Parameters<Real>::allocate_copies(Arena& arena) {
-  std::int64_t largest = 0;
-  for (Copy& copy : copies_) {
-    const WeightRef& ref = copy.ref;
-    if (ref.compute == Compute::bf16) {
-      copy.bf16 = arena.matrix<std::uint16_t>(Memory::weights, ref.rows, ref.cols);
-      continue;
-    }
-    copy.fp8 = {
-        CodeType::e4m3, arena.matrix<std::uint8_t>(Memory::weights, ref.rows, ref.cols),
-        arena.matrix<float>(Memory::weights, scale_blocks(ref.rows), scale_blocks(ref.cols))};
-    largest = std::max(largest, ref.rows * ref.cols);
-  }
-  if (precision_.value_scales == "tensor")
-    coarse_ = arena.shared_vector<float>("low.coarse_weight", largest);
-}
-
-template <class Real>
-void Parameters<Real>::update_copies(const ExecSpace& exec) {
-  if constexpr (std::is_same_v<Real, float>) {
-    for (const Copy& copy : copies_) {
-      Matrix<const float> values = weight(copy.ref);
-      if (copy.ref.compute == Compute::bf16) {
-        to_bf16(exec, values, copy.bf16);
-        continue;
-      }
-      if (precision_.value_scales == "tensor") {
-        const Matrix<float> rounded = matrix(coarse_.data, values.rows, values.cols);
-        round_with_one_scale(exec, values, rounded);
-        values = rounded;
-      }
-      quantize_weights(exec, values, precision_.scale_rule(), copy.fp8);
-    }
-  }
-}
-
-template <class Real>
-void Parameters<Real>::add_statistics(const ExecSpace& exec, Region region,
-                                      Fp8Statistics& statistics) const {
-  if constexpr (std::is_same_v<Real, float>) {
-    for (const Copy& copy : copies_) {
-      if (copy.ref.region != region || copy.ref.compute != Compute::fp8) continue;
-      statistics.add(exec, copy.ref.tensor, Fp8Role::w, weight(copy.ref), copy.fp8, kScaleBlock);
-    }
-  }
-}
-
-template <class Real>
-MixedOperand Parameters<Real>::low_weight(const WeightRef& ref) const {
-  MORAY_REQUIRE(ref.copy >= 0);
-  const Copy& copy = copies_[static_cast<std::size_t>(ref.copy)];
-  return ref.compute == Compute::bf16 ? operand(copy.bf16)
-                                      : operand(copy.fp8, kScaleBlock, precision_.scale_rule());
 }
 
 template <class Real>
@@ -146,7 +104,15 @@ void Parameters<Real>::share_weights(const Parameters& lender) {
                   list_[i].offset == lender.list_[i].offset &&
                   list_[i].elements() == lender.list_[i].elements());
   }
-  for (int r = 0; r < kRegions; ++r) weights_[r] = {lender.weights_[r].data, sizes_[r]};
+  for (int r = 0; r < kRegions; ++r) {
+    weights_[r] = lender.weights_[r];
+    masters_[r] = lender.masters_[r];
+  }
+  for (std::size_t i = 0; i < matrices_.size(); ++i) {
+    matrices_[i].split = lender.matrices_[i].split;
+    matrices_[i].present = lender.matrices_[i].present;
+    matrices_[i].place = lender.matrices_[i].place;
+  }
   MORAY_REQUIRE(copies_.size() <= lender.copies_.size());
   std::copy_n(lender.copies_.begin(), copies_.size(), copies_.begin());
 }
@@ -163,14 +129,15 @@ void Parameters<Real>::allocate(Arena& arena, std::int64_t dense_lanes, std::int
 
 template <class Real>
 Matrix<const Real> Parameters<Real>::weight(const WeightRef& ref) const {
-  MORAY_REQUIRE(ref.offset >= 0);
-  return {weights_[static_cast<std::size_t>(ref.region)].data + ref.offset, ref.rows, ref.cols,
+  const DeclaredMatrix& declared = matrices_[ref.matrix];
+  MORAY_REQUIRE(ref.offset >= 0 && !declared.split);
+  return {weights_[static_cast<std::size_t>(ref.region)].data + declared.place, ref.rows, ref.cols,
           ref.cols};
 }
 
 template <class Real>
 Vector<const Real> Parameters<Real>::vector(const WeightRef& ref) const {
-  return {weights_[static_cast<std::size_t>(ref.region)].data + ref.offset, ref.cols};
+  return {weight(ref).data, ref.cols};
 }
 
 template <class Real>
@@ -187,9 +154,31 @@ Vector<Real> Parameters<Real>::gradient_vector(const WeightRef& ref, std::int64_
 
 template <class Real>
 Vector<Real> Parameters<Real>::values(const Parameter& parameter) const {
+  return values(parameter, {0, parameter.elements()});
+}
+
+template <class Real>
+ElementRange Parameters<Real>::present(const Parameter& parameter) const {
   MORAY_REQUIRE(parameter.held);
-  return weights_[static_cast<std::size_t>(parameter.region)].slice(parameter.offset,
-                                                                    parameter.elements());
+  const DeclaredMatrix& declared = matrices_[parameter.matrix];
+  const std::int64_t first = parameter.offset - declared.ref.offset;
+  const auto within = [&](std::int64_t element) {
+    return std::clamp(element - first, std::int64_t{0}, parameter.elements());
+  };
+  return {within(declared.present.begin), within(declared.present.end)};
+}
+
+template <class Real>
+Vector<Real> Parameters<Real>::values(const Parameter& parameter, ElementRange elements) const {
+  MORAY_REQUIRE(parameter.held);
+  if (elements.size() == 0) return {};
+  const DeclaredMatrix& declared = matrices_[parameter.matrix];
+  const std::int64_t first =
+      parameter.offset - declared.ref.offset + elements.begin - declared.present.begin;
+  MORAY_REQUIRE(first >= 0 && first + elements.size() <= declared.present.size());
+  const auto r = static_cast<std::size_t>(parameter.region);
+  return (declared.split ? masters_[r] : weights_[r])
+      .slice(declared.place + first, elements.size());
 }
 
 template <class Real>

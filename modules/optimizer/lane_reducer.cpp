@@ -15,26 +15,27 @@ Matrix<float> as_row(Vector<float> v) {
 
 /// Exchanges device buffers; through host copies where MPI cannot read the backend's memory. Counts what it
 /// sends in `sent`.
-void exchange(const Communicator& ranks, Vector<const float> out, Vector<float> in, int partner,
+template <class T>
+void exchange(const Communicator& ranks, Vector<T> out, Vector<T> in, int partner,
               SentBytes& sent) {
   const SentBytes before = ranks.sent();
   const auto send = static_cast<std::size_t>(out.size);
   const auto receive = static_cast<std::size_t>(in.size);
   if constexpr (kHostBackend) {
-    ranks.exchange(std::span<const float>(out.data, send), std::span<float>(in.data, receive),
-                   partner);
+    ranks.exchange(std::span<const T>(out.data, send), std::span<T>(in.data, receive), partner);
   } else {
-    std::vector<float> host_out(send);
-    std::vector<float> host_in(receive);
+    std::vector<T> host_out(send);
+    std::vector<T> host_in(receive);
     copy_to_host(out.data, send, host_out.data());
-    ranks.exchange(std::span<const float>(host_out), std::span<float>(host_in), partner);
+    ranks.exchange(std::span<const T>(host_out), std::span<T>(host_in), partner);
     copy_to_device(host_in.data(), receive, in.data);
   }
   sent += ranks.sent() - before;
 }
 
 /// The elements of `range`.
-Vector<float> part(Vector<float> all, ElementRange range) {
+template <class T>
+Vector<T> part(Vector<T> all, ElementRange range) {
   return all.slice(range.begin, range.size());
 }
 
@@ -123,16 +124,14 @@ void LaneReducer::reduce(const ExecSpace& exec, Matrix<float> lanes, const Shard
   }
 }
 
-void LaneReducer::gather(const ExecSpace& exec, Vector<float> values, const Shards& shards) {
-  if (ranks_.size() == 1 || values.size == 0) return;
+void LaneReducer::gather(const ExecSpace& exec, Vector<char> bytes, const Shards& shards) {
+  if (ranks_.size() == 1 || bytes.size == 0) return;
   fence(exec, "moray::reduce: owned elements before the exchange");
   if (!shards.pieces().empty()) {
     MORAY_REQUIRE(kHostBackend);
     for (int rank = 0; rank < ranks_.size(); ++rank) {
-      const Vector<float> piece = part(values, shards.pieces()[static_cast<std::size_t>(rank)]);
-      ranks_.broadcast(std::span(reinterpret_cast<char*>(piece.data),
-                                 static_cast<std::size_t>(piece.size) * sizeof(float)),
-                       rank);
+      const Vector<char> piece = part(bytes, shards.pieces()[static_cast<std::size_t>(rank)]);
+      ranks_.broadcast(std::span(piece.data, static_cast<std::size_t>(piece.size)), rank);
     }
     return;
   }
@@ -142,7 +141,7 @@ void LaneReducer::gather(const ExecSpace& exec, Vector<float> values, const Shar
     const ElementRange mine = shards.path()[level];
     const ElementRange other =
         other_half(shards.path()[level - 1], mine, (ranks_.rank() & distance) == 0);
-    exchange(ranks_, part(values, mine), part(values, other), ranks_.rank() ^ distance,
+    exchange(ranks_, part(bytes, mine), part(bytes, other), ranks_.rank() ^ distance,
              weights_sent_[level - 1]);
   }
 }

@@ -41,8 +41,8 @@ class LaneReducer {
   /// and largest exchange, which ends in reduce(). Does nothing without a buffer of its own.
   void start(const ExecSpace& exec, Matrix<float> lanes, const Shards& shards,
              const Observer& observer = {});
-  /// Every rank's owned elements to all ranks.
-  void gather(const ExecSpace& exec, Vector<float> values, const Shards& shards);
+  /// What every rank owns to all ranks; `shards` of bytes, by Shards::mapped().
+  void gather(const ExecSpace& exec, Vector<char> bytes, const Shards& shards);
 
   /// What this rank sent in reduce() and start(), and in gather(): at each level of Shards::path(), since the
   /// beginning. Nothing where the number of ranks is no power of two, since MPI then chooses the ways.

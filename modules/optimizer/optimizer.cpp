@@ -146,7 +146,7 @@ void Optimizer::update(const ExecSpace& exec, const Parameters<float>& parameter
     const Parameter& p = parameters.list()[piece.tensor];
     scalars.decay = decays_[piece.tensor] ? decay : 1.0f;
     const Vector<float> gradient = parameters.gradient(p, 0).slice(piece.begin, piece.count);
-    const Vector<float> w = parameters.values(p).slice(piece.begin, piece.count);
+    const Vector<float> w = parameters.values(p, piece.elements());
     if (bf16_moments()) {
       adamw_update(exec, scalars, gradient, m_bf16(piece), v_bf16(piece), w);
     } else {
@@ -159,8 +159,7 @@ void Optimizer::update(const ExecSpace& exec, const Parameters<float>& parameter
 void Optimizer::start_ema(const ExecSpace& exec, const Parameters<float>& parameters) {
   if (!has_ema()) return;
   for (const Piece& piece : pieces_) {
-    const Vector<float> w =
-        parameters.values(parameters.list()[piece.tensor]).slice(piece.begin, piece.count);
+    const Vector<float> w = parameters.values(parameters.list()[piece.tensor], piece.elements());
     copy<float>(exec, matrix(w.data, 1, w.size), matrix(ema(piece).data, 1, w.size));
   }
 }

@@ -30,6 +30,7 @@ class Optimizer {
     std::int64_t count = 0;
     Region region = Region::dense;
     std::int64_t place = 0;  ///< of its state, behind that of the pieces of its region before it
+    ElementRange elements() const { return {begin, begin + count}; }
   };
   /// In the order of the tensors.
   const std::vector<Piece>& pieces() const { return pieces_; }

@@ -45,7 +45,7 @@ std::vector<std::int64_t> Shards::borders(const Parameters<float>& parameters, R
   for (const Parameter& p : parameters.list()) {
     if (!p.held || p.region != region) continue;
     for (std::int64_t begin = 0; begin < p.elements(); begin += kBlockElements) {
-      if (p.offset + begin > 0) borders.push_back(p.offset + begin);
+      if (p.offset + begin > 0 && parameters.may_cut(p, begin)) borders.push_back(p.offset + begin);
     }
   }
   const std::int64_t size = parameters.size(region);
@@ -63,14 +63,15 @@ std::int64_t Shards::distance(std::size_t level) const {
 }
 
 Shards Shards::within(std::int64_t begin, std::int64_t end) const {
-  Shards part = *this;
-  const auto cut = [&](ElementRange& range) {
-    range = {std::clamp(range.begin, begin, end) - begin,
-             std::clamp(range.end, begin, end) - begin};
-  };
-  std::for_each(part.path_.begin(), part.path_.end(), cut);
-  std::for_each(part.pieces_.begin(), part.pieces_.end(), cut);
-  return part;
+  return mapped([=](std::int64_t border) { return std::clamp(border, begin, end) - begin; });
+}
+
+Shards Shards::mapped(const std::function<std::int64_t(std::int64_t)>& place) const {
+  Shards result = *this;
+  const auto map = [&](ElementRange& range) { range = {place(range.begin), place(range.end)}; };
+  std::for_each(result.path_.begin(), result.path_.end(), map);
+  std::for_each(result.pieces_.begin(), result.pieces_.end(), map);
+  return result;
 }
 
 }  // namespace moray

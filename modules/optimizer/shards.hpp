@@ -1,23 +1,18 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "model/parameters.hpp"
 
 namespace moray {
 
-/// Elements [begin, end).
-struct ElementRange {
-  std::int64_t begin = 0;
-  std::int64_t end = 0;
-  std::int64_t size() const { return end - begin; }
-};
-
 /// How a flat array is split over the ranks that hold copies of it: ZeRO stage 1 (Rajbhandari et
 /// al., 2020) by recursive halving. The array is halved between the partners at distance R / 2, each
 /// half between those at R / 4, and so on; the cuts are borders of blocks of 2^16 elements of a
-/// tensor, so that a block's sum of squares, its update and its digest have one owner.
+/// tensor, so that a block's sum of squares, its update and its digest have one owner, and of a weight
+/// that has a copy in low precision those where rows of its scale blocks begin too.
 ///
 /// Any number of ranks that is not a power of two gets even pieces without halving.
 class Shards {
@@ -46,6 +41,9 @@ class Shards {
 
   /// The same owners for the part [begin, end) of the array, counted from its begin.
   Shards within(std::int64_t begin, std::int64_t end) const;
+  /// The same owners of another array, in which what belongs to elements from `border` on begins at
+  /// place(border).
+  Shards mapped(const std::function<std::int64_t(std::int64_t border)>& place) const;
 
  private:
   std::int64_t ranks_ = 1;

@@ -23,12 +23,20 @@ LinkPlanner::LinkPlanner(const Deck& deck)
       common_(pipeline_layout(deck, shape_.data)) {
   for (std::int64_t p = 0; p < shape_.pipeline; ++p) {
     const RankLayout layout = this->layout(mesh_place(shape_, p * shape_.data));
-    const Model<float> model(deck.model, layout.share, layout.chunks);
+    Model<float> model(deck.model, layout.share, layout.chunks);
+    split_weights(layout, rank_shards(layout, model), model);
     Held& held = held_.emplace_back();
     held.embedding = model.embedding();
     for (int r = 0; r < kRegions; ++r) {
-      held.borders[static_cast<std::size_t>(r)] =
-          Shards::borders(model.parameters(), static_cast<Region>(r));
+      const auto region = static_cast<Region>(r);
+      Borders& borders = held.borders[static_cast<std::size_t>(r)];
+      borders.elements = Shards::borders(model.parameters(), region);
+      for (const std::int64_t border : borders.elements) {
+        std::int64_t bytes = 0;
+        for (int what = 0; what < kGathered; ++what)
+          bytes += model.parameters().gathered_place(region, static_cast<Gathered>(what), border);
+        borders.gathered.push_back(bytes);
+      }
     }
     if (p == 0 && !layout.share.whole() && deck.model.moe.experts > 0)
       even_ = even_flows(layout.share, deck.model.moe);
@@ -64,7 +72,7 @@ void LinkPlanner::add_messages(const MeshPlace& place, LinkBytes& bytes) const {
 Shards LinkPlanner::shards(const Held& held, const RankLayout& layout, Region region) const {
   const Deal& deal = layout.deal(region);
   const std::int64_t ranks = is_expert(region) ? deal.replicas() : deal.data_ranks;
-  return {held.borders[static_cast<std::size_t>(region)], ranks, deal.rank % ranks};
+  return {held.borders[static_cast<std::size_t>(region)].elements, ranks, deal.rank % ranks};
 }
 
 /// With whom a level of a halving is. Ranks with a tensor are counted by J, those with the experts of a share by
@@ -92,6 +100,11 @@ void LinkPlanner::add_region(const MeshPlace& place, const RankLayout& layout, R
   const Halving halving{shards(held, layout, region), chunk_of(region), is_expert(region)};
   const std::vector<ElementRange>& path = halving.shards.path();
   if (!halving.shards.pieces().empty()) return;
+  const Shards gathered = halving.shards.mapped([&](std::int64_t border) {
+    const Borders& borders = held.borders[static_cast<std::size_t>(region)];
+    const auto at = std::lower_bound(borders.elements.begin(), borders.elements.end(), border);
+    return borders.gathered[static_cast<std::size_t>(at - borders.elements.begin())];
+  });
   for (std::size_t level = 0; level + 1 < path.size(); ++level) {
     const MeshPlace to = partner(place, halving, level);
     const bool directions = shape_.mirrored && halving.shards.distance(level) == 1;
@@ -100,7 +113,7 @@ void LinkPlanner::add_region(const MeshPlace& place, const RankLayout& layout, R
         bytes[directions        ? LinkKind::direction_sums
               : halving.experts ? LinkKind::expert_sums
                                 : LinkKind::dense_sums]);
-    add(place, to.pipeline, to.data, kFloat * kept,
+    add(place, to.pipeline, to.data, gathered.path()[level + 1].size(),
         bytes[directions        ? LinkKind::direction_weights
               : halving.experts ? LinkKind::expert_weights
                                 : LinkKind::dense_weights]);

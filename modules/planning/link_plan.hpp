@@ -26,9 +26,13 @@ class LinkPlanner {
   TokenFlow even_flow(const MeshPlace& place) const;
 
  private:
-  /// What the data ranks of a pipeline place have alike: the borders of what each region's owners may have.
+  /// Where what owners have may begin in a region: in its elements, and in the bytes gathered of them.
+  struct Borders {
+    std::vector<std::int64_t> elements, gathered;
+  };
+  /// What the data ranks of a pipeline place have alike.
   struct Held {
-    std::array<std::vector<std::int64_t>, kRegions> borders;
+    std::array<Borders, kRegions> borders;
     WeightRef embedding;
   };
   /// Exchanges of micro-batches with the experts of a layer in a step, and tokens that a rank has in all of them.

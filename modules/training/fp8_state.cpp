@@ -1,7 +1,8 @@
 #include "training/fp8_state.hpp"
 
 #include <algorithm>
-#include <unordered_set>
+#include <unordered_map>
+#include <utility>
 
 #include "core/error.hpp"
 #include "io/fp8_weights.hpp"
@@ -29,7 +30,8 @@ void quantize_strips(const Fp8Saving& fp8, ScaleRule rule, Matrix<const float> w
   const ExecSpace exec;
   const std::int64_t step = strip_rows(w.rows, w.cols);
   for (std::int64_t begin = first / kScaleBlock * kScaleBlock; begin < end; begin += step) {
-    const std::int64_t rows = std::min(step, w.rows - begin);
+    const std::int64_t blocks_end = std::min(scale_blocks(end) * kScaleBlock, w.rows);
+    const std::int64_t rows = std::min(step, blocks_end - begin);
     const Quantized strip{CodeType::e4m3, matrix(fp8.codes.data, rows, w.cols),
                           matrix(fp8.scales.data, scale_blocks(rows), scale_blocks(w.cols))};
     quantize_weights(exec, w.row_range(begin, rows), rule, strip);
@@ -59,8 +61,11 @@ void make_scales(const Fp8Saving& fp8, ScaleRule rule, Matrix<const float> w, fl
   });
 }
 
-void add_one(const Fp8Saving& fp8, ScaleRule rule, const StateTensor& weight,
+/// `parts` are the tensors of the dataset: experts, or one.
+void add_one(const Parameters<float>& parameters, const Fp8Saving& fp8,
+             const std::vector<std::size_t>& parts, const StateTensor& weight,
              std::vector<StateTensor>& out) {
+  const ScaleRule rule = parameters.precision().scale_rule();
   const std::vector<std::int64_t>& shape = weight.spec.shape;
   const std::int64_t rows = shape[shape.size() - 2];
   const std::int64_t cols = shape.back();
@@ -81,7 +86,14 @@ void add_one(const Fp8Saving& fp8, ScaleRule rule, const StateTensor& weight,
     make_codes(fp8, rule, matrix(first, rows, cols), begin, piece.count,
                static_cast<std::uint8_t*>(host));
   };
-  scales.make = [=](const StatePiece& piece, void* host) {
+  scales.make = [=, &parameters](const StatePiece& piece, void* host) {
+    const auto part = static_cast<std::size_t>(piece.offset / grid_size(rows, cols));
+    const Parameter& parameter = parameters.list()[parts[part]];
+    if (parameters.is_split(parameter)) {
+      const Matrix<const float> all = parameters.copy_scales(parameter);
+      copy_to_host(all.data, static_cast<std::size_t>(piece.count), static_cast<float*>(host));
+      return;
+    }
     make_scales(fp8, rule, matrix(static_cast<const float*>(piece.data), rows, cols),
                 static_cast<float*>(host));
   };
@@ -95,6 +107,12 @@ bool is_linear(std::string_view weight) {
   PrecisionConfig all;
   all.compute = "fp8";
   return all.of(weight) == Compute::fp8;
+}
+
+bool Fp8Saving::needs_whole(const Parameters<float>& parameters, const Parameter& parameter) const {
+  if (!holds(parameters.precision(), parameter)) return false;
+  return parameters.precision().of(parameter.name) != Compute::fp8 ||
+         !parameters.has_own_scales(parameter);
 }
 
 bool Fp8Saving::holds(const PrecisionConfig& precision, const Parameter& parameter) const {
@@ -121,14 +139,15 @@ Fp8Saving allocate_fp8_saving(Arena& arena, const std::string& which,
 
 void add_fp8_state(const Parameters<float>& parameters, const Fp8Saving& fp8,
                    std::vector<StateTensor>& tensors) {
-  std::unordered_set<std::string> chosen;
-  for (const Parameter& p : parameters.list()) {
-    if (fp8.holds(parameters.precision(), p)) chosen.insert(dataset_name(p.name));
+  std::unordered_map<std::string, std::vector<std::size_t>> chosen;
+  for (std::size_t i = 0; i < parameters.list().size(); ++i) {
+    const Parameter& p = parameters.list()[i];
+    if (fp8.holds(parameters.precision(), p)) chosen[dataset_name(p.name)].push_back(i);
   }
-  const ScaleRule rule = parameters.precision().scale_rule();
   std::vector<StateTensor> added;
   for (const StateTensor& tensor : tensors) {
-    if (chosen.contains(tensor.spec.name)) add_one(fp8, rule, tensor, added);
+    const auto found = chosen.find(tensor.spec.name);
+    if (found != chosen.end()) add_one(parameters, fp8, found->second, tensor, added);
   }
   tensors.insert(tensors.end(), added.begin(), added.end());
 }

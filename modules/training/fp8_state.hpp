@@ -22,6 +22,9 @@ struct Fp8Saving {
   Vector<float> scales;
 
   bool holds(const PrecisionConfig& precision, const Parameter& parameter) const;
+  /// Whether its owners must have all of its float32 values: scales of files are those of a whole tensor,
+  /// which one rank saves, and a copy in FP8 has them only if no block of it is another tensor's too.
+  bool needs_whole(const Parameters<float>& parameters, const Parameter& parameter) const;
 };
 
 Fp8Saving allocate_fp8_saving(Arena& arena, const std::string& which,

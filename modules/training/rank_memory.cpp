@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "optimizer/lane_reducer.hpp"
+#include "training/fp8_state.hpp"
 #include "training/layout_rules.hpp"
 
 namespace moray {
@@ -92,6 +93,8 @@ RankLayout rank_layout(const Deck& deck, const MeshShape& shape, const MeshPlace
                 .slots = layout.needs.slots,
                 .deferred = layout.needs.deferred,
                 .statistics = deck.output.fp8_every.value > 0};
+  layout.generates = deck.samples.tokens > 0;
+  layout.saved_fp8 = deck.checkpoint.fp8_weights;
   const bool apart =
       deck.model.mtp.depth > 0 && layout.pipeline.ranks > 1 && layout.pipeline.chunks() == 1;
   layout.lends_embedding = apart && rank == 0;
@@ -127,6 +130,31 @@ Shards embedding_shards(const RankLayout& layout, const ModelShards& shards,
   return within(rank_shards(first, lender), lender.embedding());
 }
 
+void split_weights(const RankLayout& layout, const ModelShards& shards, Model<float>& model) {
+  Parameters<float>& parameters = model.parameters();
+  if (layout.generates) return;
+  Fp8Saving saving;
+  saving.which = layout.saved_fp8;
+  for (const Parameter& p : parameters.list())
+    if (saving.needs_whole(parameters, p)) parameters.keep_whole(p.matrix);
+  for (int r = 0; r < kRegions; ++r) {
+    const auto region = static_cast<Region>(r);
+    if (shards[region].ranks() > 1) parameters.split(region, shards[region].owned());
+  }
+}
+
+std::vector<GatheredShards> gathered_shards(const Parameters<float>& parameters, Region region,
+                                            const Shards& shards) {
+  std::vector<GatheredShards> result;
+  for (int what = 0; what < kGathered; ++what) {
+    const auto gathered = static_cast<Gathered>(what);
+    const Shards bytes = shards.mapped(
+        [&](std::int64_t border) { return parameters.gathered_place(region, gathered, border); });
+    if (bytes.all().size() > 0) result.push_back({region, gathered, bytes});
+  }
+  return result;
+}
+
 bool saves_gate(const RankLayout& layout, const Model<float>& model, std::size_t moe_layer) {
   const auto dense = model.config().model.layers - model.trunk_moe_layers();
   const auto layer = static_cast<std::int64_t>(moe_layer);
@@ -140,6 +168,7 @@ bool saves_gate(const RankLayout& layout, const Model<float>& model, std::size_t
 
 GradientBuffers allocate_rank(Arena& arena, const RankLayout& layout, const ModelShards& shards,
                               Model<float>& model, Optimizer& optimizer, PipelineRuntime* runtime) {
+  split_weights(layout, shards, model);
   model.allocate(arena, layout.use);
   optimizer.allocate(arena, model.parameters(), shards);
   if (runtime != nullptr) {

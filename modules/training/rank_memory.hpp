@@ -24,6 +24,9 @@ struct RankLayout {
   /// pipeline, and in the last.
   bool lends_embedding = false;
   bool borrows_embedding = false;
+  /// Text is generated during training: in float32, from all weights.
+  bool generates = false;
+  std::string saved_fp8 = "none";  ///< which weights checkpoints hold in FP8
   /// The chunk whose gradients are complete while the other one goes on; -1: none. Their reduction
   /// begins meanwhile.
   int early_chunk = -1;
@@ -59,6 +62,20 @@ ModelShards rank_shards(const RankLayout& layout, const Model<float>& model);
 /// of their uses what those of the first own of the tensor.
 Shards embedding_shards(const RankLayout& layout, const ModelShards& shards,
                         const Model<float>& model);
+
+/// Leaves this rank, of weights that products read in low precision, the float32 values that it owns.
+void split_weights(const RankLayout& layout, const ModelShards& shards, Model<float>& model);
+
+/// What the ranks with copies of a region gather after an update, and who owns it: bytes of
+/// Parameters::gathered(). Before Parameters::allocate(), too.
+struct GatheredShards {
+  Region region = Region::dense;
+  Gathered what = Gathered::values;
+  Shards bytes;
+};
+/// Those that hold something.
+std::vector<GatheredShards> gathered_shards(const Parameters<float>& parameters, Region region,
+                                            const Shards& shards);
 
 /// Whether that rank saves the gate's bias and loads of a MoE layer, which all its ranks have alike.
 bool saves_gate(const RankLayout& layout, const Model<float>& model, std::size_t moe_layer);

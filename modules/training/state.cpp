@@ -117,7 +117,10 @@ std::vector<StateTensor> model_state(Model<float>& model) {
   Collector weights(parameters, "", Dtype::float32, tensors);
   for (std::size_t i = 0; i < parameters.list().size(); ++i) {
     const Parameter& p = parameters.list()[i];
-    if (p.held) weights.add(i, 0, p.elements(), parameters.values(p).data);
+    if (!p.held) continue;
+    const ElementRange present = parameters.present(p);
+    if (present.size() > 0)
+      weights.add(i, present.begin, present.size(), parameters.values(p, present).data);
   }
   add_gates(
       model, [](std::size_t) { return true; }, tensors);
@@ -151,7 +154,7 @@ std::vector<StateTensor> owned_state(Model<float>& model, const Optimizer& optim
   Collector weights(parameters, "", Dtype::float32, tensors);
   for (const Optimizer::Piece& p : optimizer.pieces()) {
     weights.add(p.tensor, p.begin, p.count,
-                parameters.values(parameters.list()[p.tensor]).data + p.begin);
+                parameters.values(parameters.list()[p.tensor], p.elements()).data);
   }
   add_fp8_state(parameters, fp8, tensors);
   add_gates(model, saves_gate, tensors);

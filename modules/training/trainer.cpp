@@ -78,6 +78,8 @@ Trainer::Trainer(const Deck& deck, const Communicator& ranks)
       optimizer_(deck.optimizer, model_.parameters()),
       shards_(rank_shards(layout_, model_)),
       embedding_shards_(embedding_shards(layout_, shards_, model_)),
+      embedding_bytes_(embedding_shards_.mapped(
+          [](std::int64_t border) { return border * static_cast<std::int64_t>(sizeof(float)); })),
       uses_reducer_(mesh_.copies(chunk_of(uses_region()))),
       part_{timers_.part("step"), timers_.part("step/data"), timers_.part("step/reduce"),
             timers_.part("step/update")},
@@ -120,6 +122,11 @@ void Trainer::allocate(Arena& arena) {
   const GradientBuffers buffers =
       allocate_rank(arena, layout_, shards_, model_, optimizer_, &runtime_);
   received_ = buffers.shared;
+  gathered_.clear();
+  for (const Region region : regions_) {
+    const auto more = gathered_shards(model_.parameters(), region, shards_[region]);
+    gathered_.insert(gathered_.end(), more.begin(), more.end());
+  }
   uses_reducer_.set_buffer(received_);
   early_chunk_ = layout_.early_chunk;
   for (int r = 0; r < kRegions; ++r) {
@@ -137,6 +144,8 @@ void Trainer::allocate(Arena& arena) {
 
 void Trainer::initialize() {
   model_.initialize(pass_.exec, deck_.run.seed);
+  gather(Gathered::codes);
+  gather(Gathered::scales);
   optimizer_.start_ema(pass_.exec, model_.parameters());
   fence(pass_.exec, "moray::trainer: initialised");
 }
@@ -255,10 +264,18 @@ void Trainer::update(StepReport& report) {
   if (!finite) return;
   optimizer_.update(pass_.exec, model_.parameters(), report.norm, report.step,
                     report.learning_rate);
-  for (const Region region : regions_)
-    reducer(region).gather(pass_.exec, model_.parameters().weights(region), shards_[region]);
+  gather(Gathered::values);
   weights_changed();
   update_biases(report);
+}
+
+/// From its owners to all that have copies of it.
+void Trainer::gather(Gathered what) {
+  for (const GatheredShards& shards : gathered_) {
+    if (shards.what == what)
+      reducer(shards.region)
+          .gather(pass_.exec, model_.parameters().gathered(shards.region, what), shards.bytes);
+  }
 }
 
 /// Gradients, losses and loads of all ranks.

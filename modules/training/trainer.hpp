@@ -60,7 +60,8 @@ class Trainer {
   /// a loss or gradient that is not finite, unless the deck says to skip the step; weights, moments
   /// and biases are then untouched.
   StepReport step(std::int64_t step, const Sample& sample);
-  /// After weights came from elsewhere than a step: the copies of the embedding.
+  /// After float32 values of weights changed: what products read of them, and the copies of the
+  /// embedding.
   void weights_changed();
 
   struct Evaluation {
@@ -118,6 +119,7 @@ class Trainer {
   void receive_embedding(Vector<float> values, int place);
   void reduce(StepReport& report);
   void update(StepReport& report);
+  void gather(Gathered what);
   void update_biases(const StepReport& report);
   bool counts_fp8(std::int64_t step) const;
   void begin_fp8_statistics();
@@ -137,9 +139,11 @@ class Trainer {
   Model<float> model_;
   Optimizer optimizer_;
   ModelShards shards_;
-  Shards embedding_shards_;            ///< of each use of the embedding: its owners
-  std::vector<Region> regions_;        ///< in the order in which they are reduced
-  std::vector<LaneReducer> reducers_;  ///< of each region: over the copies of its tensors
+  Shards embedding_shards_;               ///< of each use of the embedding: its owners
+  Shards embedding_bytes_;                ///< the same of its copy
+  std::vector<Region> regions_;           ///< in the order in which they are reduced
+  std::vector<GatheredShards> gathered_;  ///< in that order
+  std::vector<LaneReducer> reducers_;     ///< of each region: over the copies of its tensors
   LaneReducer uses_reducer_;          ///< of the embedding's uses: over the copies of what has them
   Vector<float> received_;            ///< gradients of other ranks
   int early_chunk_ = -1;              ///< the one whose gradients are complete first

@@ -104,6 +104,8 @@ void Trainer::reduce_embedding_uses() {
 
 void Trainer::weights_changed() {
   model_.parameters().update_copies(pass_.exec);
+  gather(Gathered::codes);
+  gather(Gathered::scales);
   if (!layout_.lends_embedding && !layout_.borrows_embedding) return;
   const ElementRange owned = embedding_shards_.owned();
   if (layout_.lends_embedding) {
@@ -113,7 +115,10 @@ void Trainer::weights_changed() {
   }
   const Matrix<float> copy = model_.embedding_copy();
   receive_embedding({copy.data + owned.begin, owned.size()}, 0);
-  uses_reducer_.gather(pass_.exec, {copy.data, copy.rows * copy.cols}, embedding_shards_);
+  constexpr auto kFloat = static_cast<std::int64_t>(sizeof(float));
+  uses_reducer_.gather(pass_.exec,
+                       {reinterpret_cast<char*>(copy.data), copy.rows * copy.cols * kFloat},
+                       embedding_bytes_);
 }
 
 bool Trainer::counts_fp8(std::int64_t step) const {
@@ -125,11 +130,11 @@ void Trainer::begin_fp8_statistics() {
   Fp8Statistics& statistics = model_.statistics();
   statistics.clear(pass_.exec);
   for (const Region region : regions_) {
-    // One of the ranks that have copies of the tensors.
+    // Of what several ranks have, one.
     const auto chunk = std::min(chunk_of(region), layout_.pipeline.chunks() - 1);
     const Communicator& copies =
         is_expert(region) ? mesh_.expert_copies(chunk) : mesh_.copies(chunk);
-    if (copies.rank() == 0) model_.parameters().add_statistics(pass_.exec, region, statistics);
+    model_.parameters().add_statistics(pass_.exec, region, copies.rank() == 0, statistics);
   }
   pass_.statistics = &statistics;
 }

@@ -16,9 +16,10 @@
 namespace moray {
 namespace {
 
-enum Kind : int { kGradient, kWeight };
-constexpr int kKinds = 2;
-constexpr const char* kKindNames[kKinds] = {"gradient of ", "weight "};
+enum Kind : int { kGradient, kWeight, kCopy };
+constexpr int kKinds = 3;
+constexpr const char* kKindNames[kKinds] = {"gradient of ", "weight ",
+                                            "what products read of weight "};
 
 /// A block of 2^16 elements of a tensor after a step.
 struct TensorBlock {
@@ -137,7 +138,8 @@ class LayoutRun {
 
   using Show = std::function<void(const TensorBlock&, const std::vector<float>&)>;
 
-  /// After a step, blocks of the gradients that this rank owns, and of all weights that it has.
+  /// After a step, blocks of the gradients that this rank owns, of all weights that it has, and of their
+  /// copies in low precision.
   void visit(std::int64_t step, const Show& show) {
     const Parameters<float>& parameters = trainer_.model().parameters();
     const auto blocks = [&](int kind, std::size_t tensor, Vector<float> all, std::int64_t first) {
@@ -154,7 +156,15 @@ class LayoutRun {
     }
     for (std::size_t tensor = 0; tensor < parameters.list().size(); ++tensor) {
       const Parameter& p = parameters.list()[tensor];
-      if (p.held) blocks(kWeight, tensor, parameters.values(p), 0);
+      if (!p.held) continue;
+      const ElementRange present = parameters.present(p);
+      blocks(kWeight, tensor, parameters.values(p, present), present.begin);
+      if (!parameters.has_copy(p)) continue;
+      for (std::int64_t begin = 0; begin < p.elements(); begin += kBlockElements) {
+        const std::int64_t end = std::min(begin + kBlockElements, p.elements());
+        show({step, kCopy, tensor, begin / kBlockElements},
+             parameters.copy_values(p, {begin, end}));
+      }
     }
   }
 
@@ -363,7 +373,8 @@ std::vector<Verdict> verify_layouts(const std::vector<NamedLayout>& layouts,
   };
   Model<float> shape(decks[0].model);
   std::int64_t values = 0;
-  for (const Parameter& p : shape.parameters().list()) values += p.elements();
+  for (const Parameter& p : shape.parameters().list())
+    values += (shape.parameters().has_copy(p) ? kKinds : kKinds - 1) * p.elements();
   const BlockIndex index(shape.parameters());
   const std::int64_t of_step = kKinds * index.blocks(), blocks = of_step * steps;
   const auto traced = [&](std::size_t i) {
@@ -376,7 +387,7 @@ std::vector<Verdict> verify_layouts(const std::vector<NamedLayout>& layouts,
   std::vector<Verdict> verdicts;
   for (std::size_t i = 1; i < layouts.size(); ++i) {
     Verdict verdict;
-    verdict.values = values * kKinds * steps;
+    verdict.values = values * steps;
     Trace found = traced(i);
     const Share found_share = share_out(std::move(found.digests), blocks, world);
     const std::int64_t differs = first_difference(expected_share, found_share, blocks, world);

@@ -141,7 +141,7 @@ void add_state(Record& record, const std::string& step, const Trainer& trainer,
   const Parameters<float>& parameters = trainer.model().parameters();
   const Tensors tensors(trainer, ranks);
   tensors.add(record, step + "w/", [&](const Optimizer::Piece& p) {
-    return parameters.values(parameters.list()[p.tensor]).slice(p.begin, p.count);
+    return parameters.values(parameters.list()[p.tensor], p.elements());
   });
   const Optimizer& optimizer = trainer.optimizer();
   if (optimizer.has_ema())

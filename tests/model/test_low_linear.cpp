@@ -47,7 +47,7 @@ struct Case {
     arena.reserve(counted);
     take(arena);
     const PlainMatrix w = weights();
-    copy_to_device(w.values.data(), w.values.size(), parameters.weights(Region::dense).data);
+    copy_to_device(w.values.data(), w.values.size(), parameters.values(parameters.list()[0]).data);
     parameters.update_copies(pass.exec);
     pass.parameters = &parameters;
     batch.assign(Deal{}, 0, kSequences);
@@ -173,9 +173,9 @@ TEST_CASE("what becomes of the values of an FP8 Linear is counted once", "[low]"
   for (const Fp8Role role : {Fp8Role::x, Fp8Role::dy, Fp8Role::w})
     CHECK(word(role, QuantizationWord::blocks) == 0);
   pass();
-  c.parameters.add_statistics(c.pass.exec, Region::expert, statistics);  // where it is not
+  c.parameters.add_statistics(c.pass.exec, Region::expert, true, statistics);  // where it is not
   CHECK(word(Fp8Role::w, QuantizationWord::values) == 0);
-  c.parameters.add_statistics(c.pass.exec, Region::dense, statistics);
+  c.parameters.add_statistics(c.pass.exec, Region::dense, true, statistics);
   CHECK(word(Fp8Role::x, QuantizationWord::values) == kTokens * kIn);
   CHECK(word(Fp8Role::x, QuantizationWord::blocks) == kTokens * 2);
   CHECK(word(Fp8Role::dy, QuantizationWord::values) == kTokens * kOut);

@@ -54,8 +54,9 @@ Outcome train(const Deck& deck, const PipelineSchedule* schedule, const Communic
   std::vector<float> host;
   for (const Parameter& p : parameters.list()) {
     if (!p.held) continue;
-    host.resize(static_cast<std::size_t>(p.elements()));
-    copy_to_host(parameters.values(p).data, host.size(), host.data());
+    const ElementRange present = parameters.present(p);
+    host.resize(static_cast<std::size_t>(present.size()));
+    copy_to_host(parameters.values(p, present).data, host.size(), host.data());
     outcome.weights.push_back(digest_of(host.data(), host.size() * sizeof(float)));
   }
   return outcome;
