@@ -7,6 +7,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "config/nearest.hpp"
 #include "config/remedies.hpp"
@@ -234,6 +235,21 @@ void apply_override(Node& tree, const std::string& text, Problems& problems) {
   }
   value.key = std::move(node->key);
   *node = std::move(value);
+}
+
+void expand_shorthands(Section& root, Node& tree) {
+  for (Node& child : tree.children) {
+    Section* const section = root.find_section(child.key);
+    if (section == nullptr || section->shorthand().empty()) continue;
+    if (child.kind != Node::Kind::scalar || child.refused) continue;
+    Node map;
+    map.kind = Node::Kind::map;
+    map.place = child.place;
+    map.key_place = child.key_place;
+    map.key = std::exchange(child.key, section->shorthand());
+    map.children.push_back(std::move(child));
+    child = std::move(map);
+  }
 }
 
 std::string read_deck_file(const std::string& path, std::string_view what) {

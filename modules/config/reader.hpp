@@ -13,6 +13,9 @@ namespace moray {
 /// Puts `section.key=value` of a command line into a tree, over what the file says.
 void apply_override(Node& tree, const std::string& text, Problems& problems);
 
+/// Writes out as maps the values that stand for one (Section::shorthand()).
+void expand_shorthands(Section& root, Node& tree);
+
 /// Fills what `root` is bound to from a tree: unknown keys, wrong types, values out of range and
 /// missing keys are added to `problems`. `folder` is the deck's.
 void read_sections(Section& root, const Node& tree, const std::string& folder, Problems& problems);

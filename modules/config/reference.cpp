@@ -45,6 +45,10 @@ std::string all_rules(const Section& section) {
 
 std::string one_section(Section& section) {
   std::string text = fmt::format("\n## {}\n\n{}\n\n", section.path(), section.doc());
+  if (!section.shorthand().empty()) {
+    text += fmt::format("`{0}: VALUE` is short for `{0}: {{{1}: VALUE}}`.\n\n", section.path(),
+                        section.shorthand());
+  }
   for (const Key& key : section.keys()) text += one_key(key);
   for (SectionList& list : section.lists()) {
     text += fmt::format("- `{}`: list of maps\n  {} Each entry has:\n", list.name, list.doc);

@@ -66,6 +66,9 @@ class Section {
   /// A list of maps; each entry is declared by declare(Section&, T&).
   template <class T>
   void list(const std::string& name, std::string doc, std::vector<T>& members);
+  /// A value instead of the map is that of this key: `precision: fp8` is `precision: {compute: fp8}`.
+  void shorthand(std::string key) { shorthand_ = std::move(key); }
+  const std::string& shorthand() const { return shorthand_; }
   /// A map that is copied through unread.
   void free_form(std::string name, std::string doc);
 
@@ -96,6 +99,7 @@ class Section {
  private:
   std::string path_;
   std::string doc_;
+  std::string shorthand_;
   Resume resume_;
   std::deque<Key> keys_;
   std::deque<Section> sections_;

@@ -75,6 +75,7 @@ Cache PrecisionConfig::swiglu_cache(Compute reader) const {
 }
 
 void declare(Section& section, PrecisionConfig& config) {
+  section.shorthand("compute");
   section
       .key("compute", config.compute,
            "What the products of every Linear read, forward and backward: float32, bf16, or FP8 "

@@ -28,12 +28,16 @@ DeckReading read_deck_text(const std::string& text, const std::string& path,
   result.text = text;
   Problems& problems = result.problems;
 
+  Section root = declare_deck(result.deck);
   Node tree = parse_yaml(text, problems);
-  for (const std::string& override : overrides) apply_override(tree, override, problems);
+  expand_shorthands(root, tree);
+  for (const std::string& override : overrides) {
+    apply_override(tree, override, problems);
+    expand_shorthands(root, tree);
+  }
 
   const std::filesystem::path file(path);
   const std::string folder = file.has_parent_path() ? file.parent_path().string() : ".";
-  Section root = declare_deck(result.deck);
   read_sections(root, tree, folder, problems);
   if (result.deck.run.name.empty()) root.find("run.name")->set_default_text(file.stem().string());
   if (ranks > 0) root.find("run.ranks")->set_launched(ranks);

@@ -17,6 +17,27 @@ TEST_CASE("the command line goes before the deck, the deck before the default", 
   CHECK(read({"attention={heads: 4}"}).model.attention.latent == 512);
 }
 
+TEST_CASE("a value instead of a section is that of its first key", "[overrides]") {
+  const std::string deck = std::string(kGoodDeck) + "precision: bf16\n";
+  const auto read = [&](const std::vector<std::string>& overrides) {
+    const DeckReading reading = read_deck_text(deck, "deck.yaml", overrides);
+    CHECK(reading.problems.empty());
+    return reading.deck.model.precision;
+  };
+  CHECK(read({}).compute == "bf16");
+  CHECK(read({"precision.swiglu_input=float32"}).compute == "bf16");
+  CHECK(read({"precision.swiglu_input=float32"}).swiglu_input == "float32");
+  CHECK(read({"precision=float32"}).compute == "float32");
+  CHECK(read({"precision=float32", "precision.compute=bf16"}).compute == "bf16");
+  const auto resolved = read_deck_text(deck, "deck.yaml", {}).resolved;
+  CHECK(resolved.find("\nprecision:\n") != std::string::npos);
+  CHECK(errors_of(kGoodDeck, {"precision=fp9"}) ==
+        Lines{"command line: precision.compute = 'fp9' is no choice; did you mean 'fp8'? (one of "
+              "float32, bf16, fp8, default \"float32\")"});
+  CHECK(errors_of(kGoodDeck, {"precision=[bf16]"}) ==
+        Lines{"command line: 'precision' takes a map of keys"});
+}
+
 TEST_CASE("sections that the deck lacks can be set", "[overrides]") {
   const auto reading = read_deck_text(kGoodDeck, "deck.yaml",
                                       {"attention.yarn.factor=1.0", "optimizer.no_decay=[a, b]",
