@@ -31,8 +31,9 @@ Fp8Saving allocate_fp8_saving(Arena& arena, const std::string& which,
                               const Parameters<float>& parameters);
 
 /// Adds codes and scales of the weights among `tensors`, which have the pieces that this rank owns.
-/// The rank that owns an element of a weight makes its code, the one that owns the first makes
-/// the scales: it has the whole weight, as every rank that computes with it.
+/// The rank that owns an element of a weight makes its code. The one that owns the first saves the
+/// scales: it makes them of the whole weight or, of a split one, has them as every rank that computes
+/// with it.
 void add_fp8_state(const Parameters<float>& parameters, const Fp8Saving& fp8,
                    std::vector<StateTensor>& tensors);
 /// Bytes of what add_fp8_state adds for elements [begin, begin + count) of a weight.
