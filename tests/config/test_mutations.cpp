@@ -12,8 +12,9 @@ using namespace moray;
 
 namespace {
 
-/// Seconds that tell work that grows with the square of a deck, which takes minutes and more, from a busy machine.
-constexpr double kSoon = 20;
+/// Seconds of the processor for the largest deck: its share of a core on a busy machine is less than the half second
+/// that it takes alone; work that grows with the square of its bytes takes minutes.
+constexpr double kSoon = 5;
 
 double seconds_to_read(const std::string& text) {
   const std::clock_t start = std::clock();  // of the processor: other programs do not count
@@ -66,7 +67,7 @@ void mutate(int count, std::uint64_t seed) {
     const std::string text = mutated(decks[random() % decks.size()], random);
     slowest = std::max(slowest, seconds_to_read(text));
   }
-  CHECK(slowest < kSoon);
+  CHECK(slowest < 1.0);
 }
 
 std::string repeated(const std::string& piece) {
