@@ -5,14 +5,11 @@
 #include "core/error.hpp"
 
 namespace moray {
-namespace {
-/// Matrices start at multiples of 64 bytes of float32.
-constexpr std::int64_t kAlignment = 16;
-}  // namespace
+
 template <class Real>
 std::int64_t Parameters<Real>::start(Region region) {
   std::int64_t& size = sizes_[static_cast<std::size_t>(region)];
-  size = (size + kAlignment - 1) / kAlignment * kAlignment;
+  size = whole_lines<float>(size);
   return size;
 }
 

@@ -39,6 +39,13 @@ struct Parameter {
   std::int64_t elements() const { return rows * cols; }
 };
 
+/// `elements` of T, filled up to whole lines of 64 bytes: tensors and pieces of them begin with a line.
+template <class T>
+constexpr std::int64_t whole_lines(std::int64_t elements) {
+  constexpr auto line = static_cast<std::int64_t>(64 / sizeof(T));
+  return (elements + line - 1) / line * line;
+}
+
 /// Elements [begin, end).
 struct ElementRange {
   std::int64_t begin = 0;

@@ -10,13 +10,7 @@
 
 namespace moray {
 namespace {
-/// Arrays and what begins in them: multiples of 64 bytes, as elsewhere.
-constexpr std::int64_t kLine = 64;
 constexpr auto kFloat = static_cast<std::int64_t>(sizeof(float));
-
-constexpr std::int64_t round_up_to_line(std::int64_t bytes) {
-  return (bytes + kLine - 1) / kLine * kLine;
-}
 
 /// Bytes of a code.
 constexpr std::int64_t code_size(Compute compute) {
@@ -73,10 +67,10 @@ void Parameters<Real>::lay_out() {
       for (std::size_t what = 0; what < kGathered; ++what) {
         declared.gathered[what] = sizes[what];
         if (is_gathered(declared, static_cast<Gathered>(what)))
-          sizes[what] = round_up_to_line(sizes[what] + bytes[what]);
+          sizes[what] = whole_lines<char>(sizes[what] + bytes[what]);
       }
       declared.place = declared.split ? masters / kReal : declared.gathered[0] / kReal;
-      if (declared.split) masters = round_up_to_line(masters + declared.present.size() * kReal);
+      if (declared.split) masters = whole_lines<char>(masters + declared.present.size() * kReal);
     }
     masters_sizes_[r] = masters / kReal;
   }

@@ -9,15 +9,6 @@
 #include "kernels/functions/functions.hpp"
 
 namespace moray {
-namespace {
-
-/// Pieces start at multiples of 64 bytes of float32.
-std::int64_t round_up_to_line(std::int64_t elements) {
-  return (elements + 15) / 16 * 16;
-}
-
-}  // namespace
-
 bool matches(const std::string& pattern, const std::string& name) {
   // Greedy with one point to come back to: the last *.
   std::size_t p = 0, n = 0, star = std::string::npos, mark = 0;
@@ -64,7 +55,7 @@ void Optimizer::allocate(Arena& arena, const Parameters<float>& parameters,
     if (begin >= end) continue;
     std::int64_t& size = sizes[static_cast<std::size_t>(p.region)];
     pieces_.push_back({tensor, begin, end - begin, p.region, size});
-    size += round_up_to_line(end - begin);
+    size += whole_lines<float>(end - begin);
     blocks += block_count(end - begin);
   }
   for (int r = 0; r < kRegions; ++r) {

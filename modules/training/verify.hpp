@@ -13,7 +13,8 @@ namespace moray {
 /// What a comparison of a layout with the first one gave; on rank 0.
 struct Verdict {
   bool equal = false;
-  std::int64_t values = 0;  ///< float32 values compared: gradients and weights of every step
+  /// Compared: gradients, weights, and what products in low precision read of these, of every step.
+  std::int64_t values = 0;
   std::string
       difference;  ///< the first one: step, tensor, element, both values; and the loss, if it differs
 };
